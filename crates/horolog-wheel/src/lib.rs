@@ -1,0 +1,64 @@
+//! A hierarchical timing wheel: every tick of `u64`, no clock, no overflow list.
+//!
+//! The crate is a pure data structure. It reads no clock, does no I/O, runs no user code and waits for
+//! nothing: the caller says what time it is, and what has become due comes back as values. `no_std` with
+//! `alloc`, no dependencies.
+//!
+//! | type | holds | knows nothing of |
+//! |------|-------|------------------|
+//! | [`Slab`] | entries, ids, payload words | time |
+//! | [`Wheel`] | slots and time | payloads |
+//! | [`Timers`] | one of each, joined | |
+//!
+//! Whoever wants a timer queue in memory takes [`Timers`]. Whoever must keep ids over restarts, or run two
+//! time axes over one set of timers, takes a [`Slab`] and a [`Wheel`] for each axis.
+//!
+//! ```
+//! use horolog_wheel::{Progress, Tick, Timers};
+//!
+//! let mut timers = Timers::new(Tick(1_000));
+//! let tea = timers.insert(Tick(1_180), 42).expect("there is a free slot");
+//! let egg = timers.insert(Tick(1_300), 43).expect("there is a free slot");
+//! timers.cancel(egg);
+//!
+//! let mut expired = Vec::new();
+//! assert_eq!(timers.advance(Tick(1_180), 256, &mut expired), Progress::Done);
+//! assert_eq!(expired[0].id, tea);
+//! assert_eq!(expired[0].word, 42);
+//! assert_eq!(timers.next_wake(), None);
+//! ```
+//!
+//! # What holds for every call
+//!
+//! - Any `u64` is an ordinary tick, as a deadline and as now: no maximum duration, no clamp, no sentinel.
+//! - Never early: an entry comes out of [`Wheel::advance`] only when the wheel's time has reached its
+//!   deadline.
+//! - Never lost: whatever is armed comes out, is cancelled, or is still armed, for every sequence of jumps
+//!   and budgets.
+//! - Bounded: [`Wheel::advance`] touches at most `budget` entries, those it only moves included.
+//! - No call panics, whatever it is given. Stale and foreign ids find nothing.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod geometry;
+mod id;
+mod level;
+mod slab;
+mod tick;
+mod timers;
+mod violation;
+mod wheel;
+
+#[cfg(test)]
+mod testing;
+
+pub use id::{GENERATION_MAX, ParseIdError, TimerId};
+pub use slab::{Entry, Lane, Lookup, OccupyError, SEGMENT_SLOTS, Slab};
+pub use tick::Tick;
+pub use timers::{Expired, Timers};
+pub use violation::Violation;
+pub use wheel::{Progress, Wheel};

@@ -1,0 +1,71 @@
+//! Floors of generations: what keeps an id from being given twice.
+//!
+//! The next id of a slot has the generation `max(last of the slot, floor of its segment) + 1`. The last
+//! generation alone would do while a process lives. Floors are for the next one. A crash can forget the last
+//! life of any slot: its id was handed out, its record was not yet safe. It can forget no more than one life
+//! a slot, because the slot is freed only when the end of the life before is safe. So after replay let `F` be
+//! the floor of a segment and `H` the highest generation seen there; a forgotten id has a generation of at
+//! most `max(H, F) + 1`, and [`Slab::raise_floors`] puts the floor exactly there. The next ids are above it.
+
+use super::{SEGMENT_SLOTS, Slab};
+use crate::GENERATION_MAX;
+#[cfg(doc)]
+use crate::Lookup;
+
+impl Slab {
+    /// Raises the floor of every segment above all generations it can have handed out: to one above the
+    /// highest it has seen, and by one at least. Segments not yet present rise by one as well.
+    ///
+    /// Call it once for each opening, after replay and before the first [`reserve`](Self::reserve); replay it
+    /// where an earlier opening did. Then an id that was handed out and lost in a crash is never given again,
+    /// as long as slots are freed only when the record that ended them is safe.
+    pub fn raise_floors(&mut self) {
+        let above = |floor: u32| floor.saturating_add(1).min(GENERATION_MAX);
+        self.floor_base = above(self.floor_base);
+        for segment in &mut self.segments {
+            segment.floor = above(segment.floor.max(segment.highest));
+        }
+    }
+
+    /// Raises all floors to `base` at least.
+    ///
+    /// Call it first with a random base that belongs to the directory: ids of another directory then tend to
+    /// be [`Lookup::Unknown`] here. The first base is remembered: generations up to it are never
+    /// [`Lookup::Ended`]. (Leave room: a slot has `GENERATION_MAX - base` lives, and each opening takes
+    /// some.) Later calls only raise, as when a snapshot gives back [`floor_base`](Self::floor_base).
+    pub fn set_floor_base(&mut self, base: u32) {
+        let base = base.min(GENERATION_MAX);
+        if self.origin == 0 {
+            self.origin = base;
+        }
+        self.floor_base = self.floor_base.max(base);
+        for segment in &mut self.segments {
+            segment.floor = segment.floor.max(base);
+        }
+    }
+
+    /// The floor that segments not yet present will have.
+    #[must_use]
+    pub fn floor_base(&self) -> u32 {
+        self.floor_base
+    }
+
+    /// The floor of `segment`: new ids of its slots have generations above it. A snapshot keeps it.
+    #[must_use]
+    pub fn floor(&self, segment: u32) -> u32 {
+        self.segments.get(segment as usize).map_or(self.floor_base, |segment| segment.floor)
+    }
+
+    /// Raises the floor of `segment` to `floor` at least, as when a snapshot gives it back; false if that
+    /// segment is beyond the limit of slots.
+    pub fn raise_floor(&mut self, segment: u32, floor: u32) -> bool {
+        let first_slot = u64::from(segment) * u64::from(SEGMENT_SLOTS);
+        if first_slot >= u64::from(self.slots_max) {
+            return false;
+        }
+        if let Some(segment) = self.segment_mut(segment as usize) {
+            segment.floor = segment.floor.max(floor.min(GENERATION_MAX));
+        }
+        true
+    }
+}

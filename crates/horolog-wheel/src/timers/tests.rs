@@ -1,0 +1,59 @@
+//! The joined face. What the wheel and the slab promise is tested with them.
+
+use std::vec::Vec;
+
+use super::*;
+
+#[test]
+fn expired_timers_come_with_deadline_and_word() {
+    let mut timers = Timers::new(Tick(100));
+    let id = timers.insert(Tick(300), 7).unwrap();
+    let mut expired = Vec::new();
+    assert_eq!(timers.advance(Tick(400), 99, &mut expired), Progress::Done);
+    assert_eq!(expired, [Expired { id, deadline: Tick(300), word: 7 }]);
+    assert_eq!((timers.len(), timers.now(), timers.next_wake()), (0, Tick(400), None));
+}
+
+#[test]
+fn cancel_gives_the_word_back_once() {
+    let mut timers = Timers::new(Tick::ZERO);
+    let id = timers.insert(Tick(300), 7).unwrap();
+    assert_eq!(timers.cancel(id), Some(7));
+    assert_eq!(timers.cancel(id), None);
+    assert!(timers.is_empty() && !timers.reschedule(id, Tick(1)) && timers.get(id).is_none());
+}
+
+#[test]
+fn an_expired_id_finds_nothing_though_its_slot_is_used_again() {
+    let mut timers = Timers::new(Tick::ZERO);
+    let old = timers.insert(Tick(1), 1).unwrap();
+    let mut expired = Vec::new();
+    assert_eq!(timers.advance(Tick(1), 99, &mut expired), Progress::Done);
+    let new = timers.insert(Tick(2), 2).unwrap();
+    assert_eq!(new.slot(), old.slot());
+    assert_eq!(timers.cancel(old), None);
+    assert_eq!(timers.get(new).map(|entry| entry.word), Some(2));
+}
+
+#[test]
+fn timers_can_be_moved_both_ways() {
+    let mut timers = Timers::new(Tick::ZERO);
+    let id = timers.insert(Tick(500), 1).unwrap();
+    assert!(timers.reschedule(id, Tick(1 << 40)) && timers.reschedule(id, Tick(9)));
+    let mut expired = Vec::new();
+    assert_eq!(timers.advance(Tick(8), 99, &mut expired), Progress::Done);
+    assert_eq!(expired, []);
+    assert_eq!(timers.advance(Tick(9), 99, &mut expired), Progress::Done);
+    assert_eq!(expired.len(), 1);
+}
+
+#[test]
+fn what_the_budget_leaves_comes_with_the_next_call() {
+    let mut timers = Timers::new(Tick::ZERO);
+    (0..5).for_each(|word| _ = timers.insert(Tick(3), word));
+    let mut expired = Vec::new();
+    assert_eq!(timers.advance(Tick(3), 2, &mut expired), Progress::More);
+    assert_eq!((expired.len(), timers.len()), (2, 3));
+    assert_eq!(timers.advance(Tick(3), 3, &mut expired), Progress::Done);
+    assert_eq!((expired.len(), timers.len()), (5, 0));
+}
