@@ -1,0 +1,22 @@
+//! From the files of a directory to the state of the engine, and what has been missed meanwhile.
+//!
+//! Recovery contains no rule of its own about timers: it reads the log, decodes each record and applies it with the same
+//! [`State::apply`] as live traffic, granting at once what the record gives. It reads and never writes; opening the log
+//! for writing is the log's own affair (`horolog_wal::open_writer`), with the view that came out of here.
+//!
+//! ```text
+//! files --read_log--> LogView --replay--> State --missed--> backlog, suspects, waiting
+//! ```
+//!
+//! [`verify`] takes the same way and stops there, so that `verify` and an opening always agree.
+#![forbid(unsafe_code)]
+
+mod error;
+mod missed;
+mod replay;
+mod report;
+
+pub use error::RecoveryError;
+pub use missed::{Missed, missed};
+pub use replay::{Recovered, recover, replay, verify};
+pub use report::Report;

@@ -1,0 +1,83 @@
+//! Records to state.
+
+use horolog_state::{Lsn, State, codec};
+use horolog_storage::Storage;
+use horolog_wal::{LogOptions, LogState, LogView, VisitError, read_log};
+
+use crate::error::RecoveryError;
+use crate::report::Report;
+
+/// Record kinds from here on may be passed over by a version that does not know them.
+const SKIPPABLE_KIND_MIN: u8 = 0x80;
+
+/// What a directory holds.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The fold of all records.
+    pub state: State,
+    /// The log they were read from, ready to be opened for writing.
+    pub log: LogView,
+    /// What was found, kept and cut.
+    pub report: Report,
+}
+
+/// Reads a directory: log, then state. Takes no lock and writes nothing.
+///
+/// # Errors
+///
+/// [`RecoveryError`]: nothing is skipped, guessed or repaired.
+pub fn recover(storage: &dyn Storage, options: &LogOptions) -> Result<Recovered, RecoveryError> {
+    let log = read_log(storage, options)?;
+    let state = replay(&log)?;
+    let report = Report::new(&log, &state);
+    Ok(Recovered { state, log, report })
+}
+
+/// Reads a directory as an opening would, and says what was found. An empty directory is sound.
+///
+/// # Errors
+///
+/// As [`recover`]: exactly when an opening would be refused for what is on disk.
+pub fn verify(storage: &dyn Storage, options: &LogOptions) -> Result<Report, RecoveryError> {
+    recover(storage, options).map(|recovered| recovered.report)
+}
+
+/// Folds all records of a log into a state.
+///
+/// # Errors
+///
+/// [`RecoveryError`] with the place of the first record that cannot be read, decoded or applied.
+pub fn replay(log: &LogView) -> Result<State, RecoveryError> {
+    let mut state = State::new();
+    let visited = log.for_each_record(horolog_wal::Lsn(1), &mut |record| apply(&mut state, &record));
+    match visited {
+        Ok(()) => {}
+        Err(VisitError::Log(error)) => return Err(error.into()),
+        Err(VisitError::Visitor(error)) => return Err(error),
+    }
+    if log.state == LogState::Log && state.applied() > Lsn::ZERO && state.tick_len().is_none() {
+        return Err(RecoveryError::NoEpoch);
+    }
+    Ok(state)
+}
+
+fn apply(state: &mut State, record: &horolog_wal::Record<'_>) -> Result<(), RecoveryError> {
+    let lsn = Lsn(record.lsn.0);
+    let (segment, offset) = (record.segment, record.offset);
+    let decoded = match codec::decode(record.kind, record.body) {
+        Ok(decoded) => decoded,
+        Err(codec::RecordFault::UnknownKind { code }) if code >= SKIPPABLE_KIND_MIN => {
+            return state.pass_over(lsn).map_err(|source| RecoveryError::Rules { segment, offset, source });
+        }
+        Err(fault) => return Err(RecoveryError::Record { lsn, segment, offset, fault }),
+    };
+    let effect =
+        state.apply(lsn, &decoded).map_err(|source| RecoveryError::Rules { segment, offset, source })?;
+    // What was read is as durable as it will ever be: everything a record gives is granted at once.
+    if effect.free
+        && let Some(id) = decoded.timer()
+    {
+        state.free(id);
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! What an opening found.
+
+use std::fmt;
+
+use horolog_state::{Lsn, Phase, State};
+use horolog_wal::LogView;
+
+/// What was found in a directory, what of it counts, and what was cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Openings before this one.
+    pub epoch: u64,
+    /// Segment files.
+    pub segments: usize,
+    /// Records replayed.
+    pub records: u64,
+    /// The highest record that something on disk proves durable.
+    pub durable: Lsn,
+    /// The last record that was read.
+    pub valid: Lsn,
+    /// Bytes behind it that were never acknowledged: a write that a crash cut short.
+    pub torn_bytes: u64,
+    /// The process before this one shut down in order.
+    pub clean: bool,
+    /// Live timers, dead ones included.
+    pub timers: usize,
+    /// Timers that were given up and stay listed.
+    pub dead: usize,
+    /// Occurrences that were in flight when the process before this one ended.
+    pub in_flight: usize,
+}
+
+impl Report {
+    pub(crate) fn new(log: &LogView, state: &State) -> Self {
+        let count = |phase| state.timers().filter(|timer| timer.phase == phase).count();
+        Self {
+            epoch: state.epoch(),
+            segments: log.segments.len(),
+            records: state.applied().0,
+            durable: Lsn(log.durable.0),
+            valid: Lsn(log.valid.0),
+            torn_bytes: log.torn_bytes,
+            clean: log.clean,
+            timers: state.len(),
+            dead: count(Phase::Dead),
+            in_flight: count(Phase::Leased),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} timers ({} dead, {} in flight) from {} records in {} segments; durable to {}, read to {}; \
+             {} torn bytes; {}",
+            self.timers,
+            self.dead,
+            self.in_flight,
+            self.records,
+            self.segments,
+            self.durable,
+            self.valid,
+            self.torn_bytes,
+            if self.clean { "closed in order" } else { "not closed in order" },
+        )
+    }
+}

@@ -1,0 +1,316 @@
+//! Payloads in memory: byte strings behind 8-byte handles.
+//!
+//! Small payloads lie in pages of equal cells, one list of pages a cell size, so that ten million of them cost no
+//! allocation each and no rounding beyond a quarter of their length. Large ones are shared buffers, so that handing one
+//! to a consumer copies nothing. An empty payload takes no memory at all.
+//!
+//! # Invariants (asserted by [`Payloads::check`])
+//!
+//! 1. A cell is in use or on its class's free list, never both.
+//! 2. `bytes` is the sum of all cells and buffers held, free ones included.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Payloads above this many bytes are shared buffers of their own.
+pub(crate) const SMALL_BYTES_MAX: usize = 4_096;
+
+const PAGE_BYTES: usize = 64 << 10;
+const LEN_BITS: u32 = 13;
+const CLASS_BITS: u32 = 6;
+const LARGE: u64 = 1 << 63;
+
+/// Where a payload lies. The handle of an empty payload is zero.
+///
+/// Small: `index << 19 | class << 13 | length`. Large: the top bit and an index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PayloadRef(pub(crate) u64);
+
+/// A payload, ready to leave the engine.
+#[derive(Clone, Debug)]
+pub enum Payload {
+    /// A copy.
+    Small(Box<[u8]>),
+    /// A share.
+    Large(Arc<[u8]>),
+}
+
+impl core::ops::Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Small(bytes) => bytes,
+            Self::Large(bytes) => bytes,
+        }
+    }
+}
+
+/// Cells of one size.
+#[derive(Debug, Default)]
+struct Class {
+    cell_bytes: usize,
+    cells: u32,
+    pages: Vec<Box<[u8]>>,
+    free: Vec<u32>,
+}
+
+impl Class {
+    fn cells_a_page(&self) -> usize {
+        PAGE_BYTES / self.cell_bytes
+    }
+
+    fn range(&self, index: u32) -> (usize, usize) {
+        let index = index as usize;
+        (index / self.cells_a_page(), index % self.cells_a_page() * self.cell_bytes)
+    }
+
+    fn take(&mut self) -> u32 {
+        if let Some(index) = self.free.pop() {
+            return index;
+        }
+        let index = self.cells;
+        if self.range(index).0 == self.pages.len() {
+            self.pages.push(vec![0; PAGE_BYTES].into_boxed_slice());
+        }
+        self.cells += 1;
+        index
+    }
+
+    fn cell(&self, index: u32) -> &[u8] {
+        let (page, start) = self.range(index);
+        self.pages.get(page).and_then(|page| page.get(start..start + self.cell_bytes)).unwrap_or_default()
+    }
+
+    fn cell_mut(&mut self, index: u32) -> &mut [u8] {
+        let (page, start) = self.range(index);
+        let end = start + self.cell_bytes;
+        self.pages.get_mut(page).and_then(|page| page.get_mut(start..end)).unwrap_or_default()
+    }
+
+    /// Gives all pages but one back once nothing is left in them: memory follows a burst down, and a lone timer that
+    /// comes and goes costs no page each time.
+    fn shrink_if_empty(&mut self) -> usize {
+        if self.cells as usize != self.free.len() || self.pages.len() < 2 {
+            return 0;
+        }
+        let given_back = (self.pages.len() - 1) * PAGE_BYTES;
+        self.pages.truncate(1);
+        self.pages.shrink_to_fit();
+        self.free = Vec::new();
+        self.cells = 0;
+        given_back
+    }
+}
+
+/// All resident payloads.
+#[derive(Debug)]
+pub(crate) struct Payloads {
+    classes: Vec<Class>,
+    large: Vec<Option<Arc<[u8]>>>,
+    large_free: Vec<u32>,
+    bytes: usize,
+}
+
+impl Default for Payloads {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Payloads {
+    /// Holds nothing.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        let mut classes = Vec::new();
+        let mut cell_bytes = 16;
+        while cell_bytes < SMALL_BYTES_MAX {
+            classes.push(Class { cell_bytes, ..Class::default() });
+            cell_bytes = (cell_bytes + cell_bytes / 4).next_multiple_of(16);
+        }
+        classes.push(Class { cell_bytes: SMALL_BYTES_MAX, ..Class::default() });
+        Self { classes, large: Vec::new(), large_free: Vec::new(), bytes: 0 }
+    }
+
+    /// Bytes of memory held, free cells included.
+    #[must_use]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps a copy of `payload`.
+    pub(crate) fn insert(&mut self, payload: &[u8]) -> PayloadRef {
+        if payload.is_empty() {
+            return PayloadRef(0);
+        }
+        let found = self.classes.iter().position(|class| payload.len() <= class.cell_bytes);
+        match found {
+            Some(class) => self.insert_small(class, payload),
+            None => self.insert_large(payload),
+        }
+    }
+
+    fn insert_small(&mut self, class_index: usize, payload: &[u8]) -> PayloadRef {
+        let Some(class) = self.classes.get_mut(class_index) else { return PayloadRef(0) };
+        let pages_before = class.pages.len();
+        let index = class.take();
+        self.bytes += (class.pages.len() - pages_before) * PAGE_BYTES;
+        if let Some(cell) = class.cell_mut(index).get_mut(..payload.len()) {
+            cell.copy_from_slice(payload);
+        }
+        let class_index = class_index as u64;
+        PayloadRef(
+            u64::from(index) << (LEN_BITS + CLASS_BITS) | class_index << LEN_BITS | payload.len() as u64,
+        )
+    }
+
+    fn insert_large(&mut self, payload: &[u8]) -> PayloadRef {
+        self.bytes += payload.len();
+        let shared: Arc<[u8]> = payload.into();
+        let index = match self.large_free.pop() {
+            Some(index) => index as usize,
+            None => {
+                self.large.push(None);
+                self.large.len() - 1
+            }
+        };
+        if let Some(place) = self.large.get_mut(index) {
+            *place = Some(shared);
+        }
+        PayloadRef(LARGE | index as u64)
+    }
+
+    /// The bytes behind a handle.
+    #[must_use]
+    pub(crate) fn get(&self, payload: PayloadRef) -> &[u8] {
+        match Place::of(payload) {
+            Place::Empty => &[],
+            Place::Small { class, index, len } => {
+                self.classes.get(class).and_then(|class| class.cell(index).get(..len)).unwrap_or_default()
+            }
+            Place::Large { index } => self.large.get(index).and_then(Option::as_deref).unwrap_or_default(),
+        }
+    }
+
+    /// The bytes behind a handle, to be taken out of the engine: small ones are copied, large ones shared.
+    #[must_use]
+    pub(crate) fn share(&self, payload: PayloadRef) -> Payload {
+        if let Place::Large { index } = Place::of(payload)
+            && let Some(Some(shared)) = self.large.get(index)
+        {
+            return Payload::Large(Arc::clone(shared));
+        }
+        Payload::Small(self.get(payload).into())
+    }
+
+    /// Forgets a payload. Its handle must not be used again.
+    pub(crate) fn remove(&mut self, payload: PayloadRef) {
+        match Place::of(payload) {
+            Place::Empty => {}
+            Place::Small { class, index, .. } => {
+                if let Some(class) = self.classes.get_mut(class) {
+                    class.free.push(index);
+                    self.bytes -= class.shrink_if_empty();
+                }
+            }
+            Place::Large { index } => {
+                if let Some(shared) = self.large.get_mut(index).and_then(Option::take) {
+                    self.bytes -= shared.len();
+                    self.large_free.push(u32::try_from(index).unwrap_or(u32::MAX));
+                }
+            }
+        }
+    }
+
+    /// Asserts the invariants of the module.
+    ///
+    /// # Errors
+    ///
+    /// The number of the invariant that does not hold.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let mut bytes: usize = self.large.iter().flatten().map(|shared| shared.len()).sum();
+        for class in &self.classes {
+            let mut free = class.free.clone();
+            free.sort_unstable();
+            free.dedup();
+            if free.len() != class.free.len() || free.last().is_some_and(|&last| last >= class.cells) {
+                return Err("I1: a free cell is listed twice or was never made");
+            }
+            bytes += class.pages.len() * PAGE_BYTES;
+        }
+        if bytes == self.bytes { Ok(()) } else { Err("I2: bytes does not add up") }
+    }
+}
+
+/// A handle, taken apart.
+enum Place {
+    Empty,
+    Small { class: usize, index: u32, len: usize },
+    Large { index: usize },
+}
+
+impl Place {
+    #[expect(clippy::cast_possible_truncation, reason = "each field is masked to its width first")]
+    fn of(payload: PayloadRef) -> Self {
+        let raw = payload.0;
+        if raw == 0 {
+            return Self::Empty;
+        }
+        if raw & LARGE != 0 {
+            return Self::Large { index: (raw & 0xffff_ffff) as usize };
+        }
+        Self::Small {
+            class: (raw >> LEN_BITS & ((1 << CLASS_BITS) - 1)) as usize,
+            index: (raw >> (LEN_BITS + CLASS_BITS)) as u32,
+            len: (raw & ((1 << LEN_BITS) - 1)) as usize,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len).map(|i| u8::try_from(i * 31 % 251).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_length_comes_back_whole() {
+        let mut payloads = Payloads::new();
+        let lens = || (0..=300).chain(4_000..=4_200).chain([70_000]);
+        let handles: Vec<_> = lens().map(|len| (len, payloads.insert(&bytes(len)))).collect();
+        for &(len, handle) in &handles {
+            assert_eq!(payloads.get(handle), bytes(len));
+            assert_eq!(&*payloads.share(handle), bytes(len));
+        }
+        payloads.check().expect("after inserts");
+        for (_, handle) in handles {
+            payloads.remove(handle);
+            payloads.check().expect("after a remove");
+        }
+        let rest = payloads.classes.len() * PAGE_BYTES;
+        assert!(payloads.bytes() <= rest, "an empty store keeps a page a class at most");
+    }
+
+    #[test]
+    fn a_cell_is_used_again() {
+        let mut payloads = Payloads::new();
+        let keep = payloads.insert(&bytes(60));
+        let first = payloads.insert(&bytes(64));
+        payloads.remove(first);
+        assert_eq!(payloads.insert(&bytes(63)).0 >> 19, first.0 >> 19);
+        assert_eq!(payloads.get(keep), bytes(60));
+    }
+
+    #[test]
+    fn a_shared_large_payload_outlives_its_timer() {
+        let mut payloads = Payloads::new();
+        let handle = payloads.insert(&bytes(10_000));
+        let shared = payloads.share(handle);
+        payloads.remove(handle);
+        assert_eq!(&*shared, bytes(10_000));
+    }
+}

@@ -1,0 +1,50 @@
+//! Values behind 4-byte indices, for what only some timers have.
+
+use alloc::vec::Vec;
+
+/// A vector with holes that are used again.
+#[derive(Debug)]
+pub(crate) struct Pool<T> {
+    values: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Pool<T> {
+    pub(crate) const fn new() -> Self {
+        Self { values: Vec::new(), free: Vec::new() }
+    }
+
+    /// Keeps a value and says where. At most `u32::MAX` of them: there are no more slots than that.
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
+        match self.free.pop() {
+            Some(index) => {
+                if let Some(place) = self.values.get_mut(index as usize) {
+                    *place = Some(value);
+                }
+                index
+            }
+            None => {
+                self.values.push(Some(value));
+                u32::try_from(self.values.len() - 1).unwrap_or(u32::MAX)
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        self.values.get(index as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.values.get_mut(index as usize)?.as_mut()
+    }
+
+    pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
+        let value = self.values.get_mut(index as usize)?.take()?;
+        self.free.push(index);
+        Some(value)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.capacity() * size_of::<Option<T>>() + self.free.capacity() * size_of::<u32>()
+    }
+}
