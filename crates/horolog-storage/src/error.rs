@@ -1,0 +1,172 @@
+//! What can go wrong with a file, as facts.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An operation of storage failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// There is no such file or directory.
+    #[error("{} does not exist", path.display())]
+    NotFound {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// A file of that name is there already.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// What was to be created.
+        path: PathBuf,
+    },
+    /// The name has a separator in it, is empty, or is not one a directory can hold.
+    #[error("{} is not the name of a file in a directory", path.display())]
+    BadName {
+        /// The directory joined with the name.
+        path: PathBuf,
+    },
+    /// Someone else holds the writer's lock.
+    #[error("{} is locked{}", path.display(), Holder(*pid, host.as_deref()))]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// The process that wrote itself into the lock file, if it can be read.
+        pid: Option<u32>,
+        /// The host that process runs on.
+        host: Option<String>,
+    },
+    /// The file ends before the bytes that were asked for.
+    #[error("{}: {wanted} bytes at {offset} asked for, the file has {len}", path.display())]
+    ShortRead {
+        /// The file.
+        path: PathBuf,
+        /// Where the read began.
+        offset: u64,
+        /// How many bytes were to be read.
+        wanted: u64,
+        /// How long the file is.
+        len: u64,
+    },
+    /// There is not enough memory to hold a file.
+    #[error("{}: no memory for {bytes} bytes", path.display())]
+    OutOfMemory {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes were to be held.
+        bytes: u64,
+    },
+    /// The operating system refused.
+    #[error("{op} {}{}", path.display(), At(*offset))]
+    Io {
+        /// What was tried.
+        op: Op,
+        /// On which file or directory.
+        path: PathBuf,
+        /// At which offset, for reads and writes.
+        offset: Option<u64>,
+        /// What the system answered.
+        source: io::Error,
+    },
+}
+
+impl StorageError {
+    /// Whether there is no room left: the disk is full, or a quota is used up.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    /// The file or directory the error is about.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::NotFound { path }
+            | Self::Exists { path }
+            | Self::BadName { path }
+            | Self::Locked { path, .. }
+            | Self::ShortRead { path, .. }
+            | Self::OutOfMemory { path, .. }
+            | Self::Io { path, .. } => path,
+        }
+    }
+
+    /// The error for `op` on `path`: the two kinds callers branch on get a variant of their own.
+    pub(crate) fn from_io(op: Op, path: &Path, offset: Option<u64>, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { path: path.to_owned() },
+            io::ErrorKind::AlreadyExists => Self::Exists { path: path.to_owned() },
+            _ => Self::Io { op, path: path.to_owned(), offset, source },
+        }
+    }
+}
+
+/// What was tried when the system refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Op {
+    /// Reading the names of a directory.
+    List,
+    /// Opening an existing file or directory.
+    Open,
+    /// Creating a file or directory.
+    Create,
+    /// Asking for a length.
+    Len,
+    /// Reading bytes.
+    Read,
+    /// Writing bytes.
+    Write,
+    /// Making the bytes of a file durable.
+    Sync,
+    /// Renaming a file.
+    Rename,
+    /// Removing a file.
+    Remove,
+    /// Making the names of a directory durable.
+    SyncDir,
+    /// Taking the writer's lock.
+    Lock,
+    /// Asking the system for random bytes.
+    Entropy,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::List => "list",
+            Self::Open => "open",
+            Self::Create => "create",
+            Self::Len => "length of",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Sync => "sync",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+            Self::SyncDir => "sync directory",
+            Self::Lock => "lock",
+            Self::Entropy => "random bytes for",
+        })
+    }
+}
+
+struct At(Option<u64>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |offset| write!(f, " at {offset}"))
+    }
+}
+
+struct Holder<'a>(Option<u32>, Option<&'a str>);
+
+impl fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1) {
+            (Some(pid), Some(host)) => write!(f, " by process {pid} on {host}"),
+            (Some(pid), None) => write!(f, " by process {pid}"),
+            _ => f.write_str(" by another process"),
+        }
+    }
+}

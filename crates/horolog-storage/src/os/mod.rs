@@ -1,0 +1,153 @@
+//! A real directory.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this is the room for files; the lock is retried after a short sleep"
+)]
+
+mod file;
+mod host;
+mod lock;
+#[cfg(target_os = "linux")]
+mod map;
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use self::file::OsFile;
+pub use self::host::{boot_id, host_name};
+use crate::error::{Op, StorageError};
+use crate::{File, LOCK_FILE, LockGuard, Storage};
+
+/// A directory of the file system.
+#[derive(Debug)]
+pub struct OsStorage {
+    dir: PathBuf,
+}
+
+impl OsStorage {
+    /// Opens a directory, creating it (and what leads to it) if it is not there.
+    ///
+    /// A directory that was created is made durable in its parent before this returns: without that a power cut could
+    /// take the directory, and everything that was synced inside it, away.
+    pub fn open_or_create(path: impl AsRef<Path>) -> Result<Self, StorageError> {
+        let path = path.as_ref();
+        match Self::open_existing(path) {
+            Err(StorageError::NotFound { .. }) => {
+                create_durably(path)?;
+                Self::open_existing(path)
+            }
+            found => found,
+        }
+    }
+
+    /// Opens a directory that must be there.
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, StorageError> {
+        let path = path.as_ref();
+        let failed = |source| StorageError::from_io(Op::Open, path, None, source);
+        if !fs::metadata(path).map_err(failed)?.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
+        }
+        Ok(Self { dir: path.to_owned() })
+    }
+
+    fn file_path(&self, name: &str) -> Result<PathBuf, StorageError> {
+        let path = self.dir.join(name);
+        let mut parts = Path::new(name).components();
+        match (parts.next(), parts.next()) {
+            (Some(Component::Normal(only)), None) if only == name => Ok(path),
+            _ => Err(StorageError::BadName { path }),
+        }
+    }
+
+    fn open_with(&self, name: &str, op: Op, options: &OpenOptions) -> Result<Arc<dyn File>, StorageError> {
+        let path = self.file_path(name)?;
+        match options.open(&path) {
+            Ok(file) => Ok(Arc::new(OsFile::new(file, path))),
+            Err(source) => Err(StorageError::from_io(op, &path, None, source)),
+        }
+    }
+}
+
+/// Creates `path` and its missing ancestors, each made durable in its parent.
+fn create_durably(path: &Path) -> Result<(), StorageError> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if !parent.exists() {
+        create_durably(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => sync_directory(parent),
+        // Somebody else was faster; what they made is as good.
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => sync_directory(parent),
+        Err(source) => Err(StorageError::from_io(Op::Create, path, None, source)),
+    }
+}
+
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> Result<(), StorageError> {
+    let failed = |source| StorageError::from_io(Op::SyncDir, path, None, source);
+    fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(failed)
+}
+
+/// Elsewhere a directory cannot be synced: the crate documentation says what that costs.
+#[cfg(not(unix))]
+fn sync_directory(_path: &Path) -> Result<(), StorageError> {
+    Ok(())
+}
+
+impl Storage for OsStorage {
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        let failed = |source| StorageError::from_io(Op::List, &self.dir, None, source);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            // A name that is not text is nobody's here, and is shown as well as it can be.
+            names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn open(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
+        self.open_with(name, Op::Open, OpenOptions::new().read(true).write(true))
+    }
+
+    fn open_read_only(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
+        self.open_with(name, Op::Open, OpenOptions::new().read(true))
+    }
+
+    fn create(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
+        self.open_with(name, Op::Create, OpenOptions::new().read(true).write(true).create_new(true))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        let (from, to) = (self.file_path(from)?, self.file_path(to)?);
+        fs::rename(&from, &to).map_err(|source| StorageError::from_io(Op::Rename, &from, None, source))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StorageError> {
+        let path = self.file_path(name)?;
+        fs::remove_file(&path).map_err(|source| StorageError::from_io(Op::Remove, &path, None, source))
+    }
+
+    fn sync_dir(&self) -> Result<(), StorageError> {
+        sync_directory(&self.dir)
+    }
+
+    fn lock(&self) -> Result<Box<dyn LockGuard>, StorageError> {
+        Ok(Box::new(lock::acquire(&self.dir.join(LOCK_FILE))?))
+    }
+
+    fn entropy(&self, bytes: &mut [u8]) -> Result<(), StorageError> {
+        getrandom::fill(bytes)
+            .map_err(|source| StorageError::from_io(Op::Entropy, &self.dir, None, io::Error::from(source)))
+    }
+
+    fn path(&self) -> &Path {
+        &self.dir
+    }
+}

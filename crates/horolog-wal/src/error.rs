@@ -1,0 +1,259 @@
+//! Why a log cannot be read or written, as facts.
+
+use std::fmt;
+
+use horolog_storage::StorageError;
+
+use crate::format::Fault;
+use crate::lsn::Lsn;
+
+/// An operation on the log failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// A file could not be read or written. Reading: never taken for the end of the log. Writing: the writer is
+    /// poisoned, unless the error came while a new segment was prepared, before anything was written to the log.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Acknowledged records are damaged or gone.
+    #[error(transparent)]
+    Corruption(Box<Corruption>),
+    /// The directory was written by a later version of the format.
+    #[error("segment {segment} has format version {found}, this program reads up to {known}")]
+    NewerVersion {
+        /// The segment that says so.
+        segment: u64,
+        /// Its major version.
+        found: u16,
+        /// The newest major version this program reads.
+        known: u16,
+    },
+    /// An undamaged part of the log uses something this program does not know; reading on could only misread.
+    #[error("segment {segment} at {offset}: unknown {what}")]
+    Unknown {
+        /// The segment.
+        segment: u64,
+        /// The offset in it.
+        offset: u64,
+        /// What is not known.
+        what: Unknown,
+    },
+    /// Segments of two different logs lie in the directory.
+    #[error("segment {segment} belongs to log {theirs:032x}, the others to {ours:032x}")]
+    ForeignSegment {
+        /// The segment that does not belong.
+        segment: u64,
+        /// The identity of the oldest segment.
+        ours: u128,
+        /// The identity of this one.
+        theirs: u128,
+    },
+    /// The directory holds files and no log; a log is never begun over somebody's data.
+    #[error("{} holds {found:?} and no log", path.display())]
+    NotALog {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// The first file that is not of a log.
+        found: String,
+    },
+    /// The last durable LSN lies inside a batch. Batches are atomic, so a writer that keeps to the rules cannot do this.
+    #[error("durable LSN {durable} in segment {segment} is not the end of a batch")]
+    NotABatchBoundary {
+        /// The head of the log.
+        segment: u64,
+        /// What the stamps say.
+        durable: Lsn,
+    },
+    /// The batch takes more room than the options allow. Nothing was written.
+    #[error("a batch of {bytes} bytes, the limit is {max}")]
+    TooLarge {
+        /// The size of the batch on disk.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The batch does not begin where the log ends: another owner wrote, or this one lost count. Nothing was written.
+    #[error("a batch that begins at LSN {got} where {expected} was due")]
+    OutOfOrder {
+        /// The LSN after the tail.
+        expected: Lsn,
+        /// The first LSN of the batch.
+        got: Lsn,
+    },
+    /// The caller broke a rule of this crate. Nothing was written.
+    #[error("{0}")]
+    Misuse(Misuse),
+    /// An earlier write or sync failed; this writer is finished. Read the log again and open a new one.
+    #[error("an earlier write or sync of the log failed")]
+    Poisoned,
+}
+
+impl LogError {
+    /// Whether there is no room left for the log.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Storage(source) if source.is_full())
+    }
+
+    /// The verdict, if this is one.
+    #[must_use]
+    pub fn corruption(&self) -> Option<&Corruption> {
+        match self {
+            Self::Corruption(corruption) => Some(corruption),
+            _ => None,
+        }
+    }
+}
+
+impl From<Corruption> for LogError {
+    fn from(corruption: Corruption) -> Self {
+        Self::Corruption(Box::new(corruption))
+    }
+}
+
+/// Acknowledged records are damaged or gone: where, which, why, and what proves it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("segment {segment} at {offset}: {why}; {lost} lost, {evidence}")]
+pub struct Corruption {
+    /// The segment in which the records should be.
+    pub segment: u64,
+    /// The offset at which reading stopped.
+    pub offset: u64,
+    /// Which records are lost.
+    pub lost: Lost,
+    /// What proves that they were durable.
+    pub evidence: Evidence,
+    /// What is wrong there.
+    pub why: Fault,
+}
+
+/// The records that cannot be read, as far as they are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// The first of them; `None` if what came before cannot be known either.
+    pub first: Option<Lsn>,
+    /// The last one that is proven; more may be gone. `None` if nothing is proven about any single record.
+    pub last: Option<Lsn>,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.first, self.last) {
+            (Some(first), Some(last)) => write!(f, "LSN {first} to {last}"),
+            (Some(first), None) => write!(f, "LSN {first} and later"),
+            (None, Some(last)) => write!(f, "records up to LSN {last}"),
+            (None, None) => f.write_str("an unknown number of records"),
+        }
+    }
+}
+
+/// What proves that records were durable, and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// The segment.
+    pub segment: u64,
+    /// The offset in it.
+    pub offset: u64,
+    /// What stands there.
+    pub kind: EvidenceKind,
+    /// The LSN it proves durable.
+    pub durable: Lsn,
+}
+
+/// The kinds of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EvidenceKind {
+    /// The durable stamp of a batch header.
+    Stamp,
+    /// The LINK of a later segment.
+    Link,
+    /// The name of the file: a segment gets its name only after its header and size are durable.
+    Name,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segment, offset, durable, .. } = self;
+        match self.kind {
+            EvidenceKind::Stamp => {
+                write!(f, "LSN {durable} is stamped durable in segment {segment} at {offset}")
+            }
+            EvidenceKind::Link => write!(f, "segment {segment} continues the log from LSN {durable}"),
+            EvidenceKind::Name => write!(f, "segment {segment} was complete when it got its name"),
+        }
+    }
+}
+
+/// Parts of the format a later program may add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unknown {
+    /// Flag bits of a batch header.
+    BatchFlags(u16),
+    /// A codec of record bodies other than the owner's.
+    Codec(u16),
+    /// A kind of record that belongs to the log.
+    InternalRecord(u8),
+    /// Bits of a segment header that old programs must not ignore.
+    Incompatible(u64),
+    /// A kind of checksum.
+    ChecksumKind(u8),
+    /// A block size.
+    BlockSize(u32),
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BatchFlags(bits) => write!(f, "batch flags {bits:#06x}"),
+            Self::Codec(codec) => write!(f, "codec {codec}"),
+            Self::InternalRecord(kind) => write!(f, "internal record {kind:#04x}"),
+            Self::Incompatible(bits) => write!(f, "incompatible features {bits:#x}"),
+            Self::ChecksumKind(kind) => write!(f, "checksum kind {kind}"),
+            Self::BlockSize(bytes) => write!(f, "block size {bytes}"),
+        }
+    }
+}
+
+/// Rules of this crate that a caller can break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// A batch without records; an empty batch is written with [`crate::Writer::mark`].
+    EmptyBatch,
+    /// The buffer holds a record of a kind that belongs to the log, or a body that did more than append.
+    SpoiledBatch,
+    /// A durable stamp that is not the end of a batch written since the last one.
+    Stamp(Lsn),
+    /// Flags in a stamp; the log sets them itself.
+    Flags(u16),
+    /// A segment cannot be as large as this batch needs.
+    SegmentSize,
+    /// A view of another directory, or one that is no longer true.
+    StaleView,
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyBatch => f.write_str("a batch without records"),
+            Self::SpoiledBatch => f.write_str("a batch with a record that breaks the rules"),
+            Self::Stamp(lsn) => write!(f, "a durable stamp of {lsn}, where no batch ends"),
+            Self::Flags(bits) => write!(f, "batch flags {bits:#06x} given by the owner"),
+            Self::SegmentSize => f.write_str("a batch no segment can hold"),
+            Self::StaleView => f.write_str("a view that does not fit the directory"),
+        }
+    }
+}
+
+/// A walk over the records ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum VisitError<E> {
+    /// The log could not be read, or is no longer what it was when the view was made.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The visitor stopped the walk.
+    #[error("the visitor stopped")]
+    Visitor(E),
+}

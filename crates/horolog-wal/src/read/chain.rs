@@ -1,0 +1,216 @@
+//! From the newest segment back to the first, along the LINKs.
+
+use horolog_storage::Contents;
+
+use crate::error::{Corruption, Evidence, EvidenceKind, LogError, Lost};
+use crate::format::Fault;
+use crate::format::internal::Link;
+use crate::format::segment::SegmentHeader;
+use crate::lsn::Lsn;
+use crate::read::directory::{Directory, Found};
+use crate::read::scan::{Batch, Scan, Stop};
+use crate::read::verdict::{Proof, StopAt, damaged_header, link_evidence};
+
+/// A place where the log can be continued: the end of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Boundary {
+    pub(crate) segment: u64,
+    pub(crate) last_lsn: Lsn,
+    pub(crate) chain: u64,
+}
+
+impl Boundary {
+    /// Before the first record of a log.
+    pub(crate) const ORIGIN: Self = Self { segment: 0, last_lsn: Lsn::ZERO, chain: 0 };
+
+    pub(crate) fn named_by(link: &Link) -> Self {
+        Self { segment: link.prev_segment, last_lsn: link.prev_last_lsn, chain: link.prev_chain }
+    }
+}
+
+/// A segment of the chain, with the part of it that counts.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) found: Found,
+    pub(crate) header: SegmentHeader,
+    pub(crate) link: Link,
+    /// The last LSN that counts here.
+    pub(crate) last_lsn: Lsn,
+    pub(crate) batches: u64,
+    pub(crate) end_offset: u64,
+    pub(crate) sealed: bool,
+    /// The last segment: another process may be writing it, so it is read and never mapped.
+    pub(crate) is_head: bool,
+}
+
+impl Part {
+    /// The bytes of the segment.
+    pub(crate) fn load(&self) -> Result<Contents, LogError> {
+        let file = &self.found.file;
+        Ok(if self.is_head { file.read_whole()?.into() } else { file.contents()? })
+    }
+}
+
+/// A segment newer than the head.
+#[derive(Debug)]
+pub(crate) struct Unused {
+    pub(crate) id: u64,
+    pub(crate) blank: bool,
+}
+
+/// The newest segment with a valid first batch, and all that reading it gave.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) part: Part,
+    /// The first end of each LSN that ends a batch, in order. The first, because batches without LSNs behind it may
+    /// never have been synced, and a LINK may name only what is durable.
+    pub(crate) ends: Vec<Boundary>,
+    pub(crate) torn_bytes: u64,
+    pub(crate) clean: bool,
+    pub(crate) engine_tick: u64,
+    pub(crate) stop: StopAt,
+}
+
+/// Finds the head, weighing what newer segments prove. `None` if no segment has a valid first batch.
+pub(crate) fn find_head(
+    directory: &Directory,
+    codec: u16,
+    proof: &mut Proof,
+) -> Result<(Option<Head>, Vec<Unused>), LogError> {
+    let mut unused = Vec::new();
+    for found in directory.segments.iter().rev() {
+        let header = found.header.map_err(|why| damaged_header(found.id, why))?;
+        // Not mapped: another process may be writing it.
+        let bytes = found.file.read_whole()?;
+        let mut scan = Scan::new(&bytes, &header, codec);
+        match first_batch(&mut scan) {
+            Ok((first, link)) => {
+                return Ok((Some(read_head(found, header, scan, &first, link, proof)?), unused));
+            }
+            // Ordinary: a spare that was never used, or a crash before the first batch was durable.
+            Err(Stop::Fault(_)) => {
+                proof.weigh_strays(found.id, &scan);
+                unused.push(Unused { id: found.id, blank: scan.torn_bytes() == 0 });
+            }
+            Err(Stop::Unknown(what)) => return Err(unknown(found.id, scan.offset(), what)),
+        }
+    }
+    Ok((None, unused))
+}
+
+/// The first batch and its LINK; a first batch without one is not valid.
+fn first_batch<'a>(scan: &mut Scan<'a>) -> Result<(Batch<'a>, Link), Stop> {
+    let first = scan.next()?;
+    let link = first.link.ok_or(Fault::Shape)?;
+    Ok((first, link))
+}
+
+fn unknown(segment: u64, offset: u64, what: crate::error::Unknown) -> LogError {
+    LogError::Unknown { segment, offset, what }
+}
+
+/// Reads the head to the end of its valid part, and what lies behind it for evidence.
+fn read_head(
+    found: &Found,
+    header: SegmentHeader,
+    mut scan: Scan<'_>,
+    first: &Batch<'_>,
+    link: Link,
+    proof: &mut Proof,
+) -> Result<Head, LogError> {
+    let mut ends: Vec<Boundary> = Vec::new();
+    let (mut clean, mut engine_tick) = (false, 0);
+    let mut take = |batch: &Batch<'_>| {
+        clean = batch.is_clean();
+        engine_tick = batch.header.engine_tick.max(engine_tick);
+        let (offset, durable) = (crate::format::block_offset(batch.block), batch.header.durable_lsn);
+        proof.weigh(Evidence { segment: found.id, offset, kind: EvidenceKind::Stamp, durable });
+        if ends.last().is_none_or(|end| end.last_lsn < batch.last_lsn) {
+            ends.push(Boundary { segment: found.id, last_lsn: batch.last_lsn, chain: batch.chain });
+        }
+    };
+    take(first);
+    let why = loop {
+        if scan.sealed {
+            break Fault::End;
+        }
+        match scan.next() {
+            Ok(batch) => take(&batch),
+            Err(Stop::Fault(why)) => break why,
+            Err(Stop::Unknown(what)) => return Err(unknown(found.id, scan.offset(), what)),
+        }
+    };
+    proof.weigh(link_evidence(found.id, link.prev_last_lsn));
+    if !scan.sealed {
+        proof.weigh_strays(found.id, &scan);
+    }
+    let torn_bytes = if scan.sealed { 0 } else { scan.torn_bytes() };
+    let stop = StopAt { segment: found.id, offset: scan.offset(), why };
+    let part = part_of(found, header, link, &scan, true);
+    Ok(Head { part, ends, torn_bytes, clean: clean && torn_bytes == 0, engine_tick, stop })
+}
+
+fn part_of(found: &Found, header: SegmentHeader, link: Link, scan: &Scan<'_>, is_head: bool) -> Part {
+    Part {
+        found: found.clone(),
+        header,
+        link,
+        last_lsn: scan.last_lsn,
+        batches: scan.blocks.len() as u64,
+        end_offset: scan.offset(),
+        sealed: scan.sealed,
+        is_head,
+    }
+}
+
+/// The segments before the head, newest first, each valid exactly up to where its successor was linked.
+pub(crate) fn follow_links(directory: &Directory, head: &Part, codec: u16) -> Result<Vec<Part>, LogError> {
+    let mut parts = Vec::new();
+    let mut link = head.link;
+    let mut linked_by = head.found.id;
+    // Each LINK names a lower id than its own, so this ends.
+    while link.prev_segment != 0 {
+        let part = read_linked(directory, Boundary::named_by(&link), linked_by, codec)?;
+        link = part.link;
+        linked_by = part.found.id;
+        parts.push(part);
+    }
+    Ok(parts)
+}
+
+/// Reads a segment up to the batch that ends at `end`. What lies behind is ignored for ever: it was copied forward, or
+/// it was never promised.
+fn read_linked(directory: &Directory, end: Boundary, linked_by: u64, codec: u16) -> Result<Part, LogError> {
+    let corrupt = |offset, first, why| Corruption {
+        segment: end.segment,
+        offset,
+        lost: Lost { first, last: Some(end.last_lsn) },
+        evidence: link_evidence(linked_by, end.last_lsn),
+        why,
+    };
+    let found = directory.find(end.segment).ok_or_else(|| corrupt(0, None, Fault::Missing))?;
+    let header = found.header.map_err(|why| corrupt(0, None, why))?;
+    let bytes = found.file.contents()?;
+    let mut scan = Scan::new(&bytes, &header, codec);
+    let mut link = None;
+    loop {
+        let first_lost = link.map(|_| scan.last_lsn.next());
+        if scan.sealed {
+            return Err(corrupt(scan.offset(), first_lost, Fault::LinkMismatch).into());
+        }
+        let batch = match scan.next() {
+            Ok(batch) => batch,
+            Err(Stop::Fault(why)) => return Err(corrupt(scan.offset(), first_lost, why).into()),
+            Err(Stop::Unknown(what)) => return Err(unknown(found.id, scan.offset(), what)),
+        };
+        link = link.or(batch.link);
+        if batch.last_lsn > end.last_lsn {
+            return Err(
+                corrupt(crate::format::block_offset(batch.block), first_lost, Fault::LinkMismatch).into()
+            );
+        }
+        if let (true, Some(link)) = (batch.last_lsn == end.last_lsn && batch.chain == end.chain, link) {
+            return Ok(part_of(found, header, link, &scan, false));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What lies in the directory: names and segment headers, before any batch is read.
+
+use std::sync::Arc;
+
+use horolog_storage::{File, LOCK_FILE, Storage};
+
+use crate::error::{LogError, Unknown};
+use crate::format::Fault;
+use crate::format::segment::{MAJOR, SEGMENT_HEADER_LEN, SegmentFault, SegmentHeader};
+
+/// All that belongs to the log, and what was left by writers that died.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    /// Oldest first.
+    pub(crate) segments: Vec<Found>,
+    /// Names of half-made files.
+    pub(crate) leftovers: Vec<String>,
+    /// Above every id that was ever given, as far as the names tell.
+    pub(crate) next_id: u64,
+}
+
+/// A file with the name of a segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) header: Result<SegmentHeader, Fault>,
+}
+
+/// The name of a segment.
+pub(crate) fn segment_name(id: u64) -> String {
+    format!("seg-{id:016x}.wal")
+}
+
+/// The name of a segment that is being made. It is renamed once it is complete and durable.
+pub(crate) fn temporary_name(id: u64) -> String {
+    format!("{}.tmp", segment_name(id))
+}
+
+/// The id in the name of a segment. Only the one spelling [`segment_name`] gives is a name.
+fn id_in(name: &str) -> Option<u64> {
+    let id = u64::from_str_radix(name.strip_prefix("seg-")?.strip_suffix(".wal")?, 16).ok()?;
+    (id > 0 && segment_name(id) == name).then_some(id)
+}
+
+impl Directory {
+    pub(crate) fn list(storage: &dyn Storage) -> Result<Self, LogError> {
+        let mut directory = Self { segments: Vec::new(), leftovers: Vec::new(), next_id: 1 };
+        let mut stranger = None;
+        for name in storage.list()? {
+            if let Some(id) = id_in(&name) {
+                directory.reserve(id);
+                directory.segments.push(Found::read(storage, id, name)?);
+            } else if let Some(stem) = name.strip_suffix(".tmp") {
+                id_in(stem).into_iter().for_each(|id| directory.reserve(id));
+                directory.leftovers.push(name);
+            } else if name != LOCK_FILE {
+                stranger.get_or_insert(name);
+            }
+        }
+        directory.check(storage, stranger)?;
+        Ok(directory)
+    }
+
+    fn reserve(&mut self, id: u64) {
+        self.next_id = self.next_id.max(id.saturating_add(1));
+    }
+
+    /// The refusals that need no batch: no log among other files, another log's segment, a later version's.
+    fn check(&mut self, storage: &dyn Storage, stranger: Option<String>) -> Result<(), LogError> {
+        self.segments.sort_unstable_by_key(|found| found.id);
+        if let (true, Some(found)) = (self.segments.is_empty(), stranger) {
+            return Err(LogError::NotALog { path: storage.path().to_owned(), found });
+        }
+        let mut ours = None;
+        for found in &self.segments {
+            found.check_known()?;
+            let Ok(header) = &found.header else { continue };
+            if header.uuid != *ours.get_or_insert(header.uuid) {
+                let ours = ours.unwrap_or_default();
+                return Err(LogError::ForeignSegment { segment: found.id, ours, theirs: header.uuid });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn find(&self, id: u64) -> Option<&Found> {
+        self.segments.binary_search_by_key(&id, |found| found.id).ok().and_then(|at| self.segments.get(at))
+    }
+
+    /// The identity of the log and its highest epoch, as far as undamaged headers tell.
+    pub(crate) fn identity(&self) -> (u128, u64) {
+        let headers = self.segments.iter().filter_map(|found| found.header.ok());
+        headers.fold((0, 0), |(_, epoch), header| (header.uuid, header.epoch.max(epoch)))
+    }
+}
+
+impl Found {
+    fn read(storage: &dyn Storage, id: u64, name: String) -> Result<Self, LogError> {
+        let file = storage.open_read_only(&name)?;
+        let header = read_header(&*file, id)?;
+        Ok(Self { id, name, file, header })
+    }
+
+    fn check_known(&self) -> Result<(), LogError> {
+        let Err(Fault::Segment(fault)) = self.header else { return Ok(()) };
+        let what = match fault {
+            SegmentFault::Version(found) => {
+                return Err(LogError::NewerVersion { segment: self.id, found, known: MAJOR });
+            }
+            SegmentFault::BlockSize(bytes) => Unknown::BlockSize(bytes),
+            SegmentFault::ChecksumKind(kind) => Unknown::ChecksumKind(kind),
+            SegmentFault::Incompatible(bits) => Unknown::Incompatible(bits),
+            _ => return Ok(()),
+        };
+        Err(LogError::Unknown { segment: self.id, offset: 0, what })
+    }
+}
+
+/// The header of the file named `id`. A segment gets its name after its header, its zeros and its length are durable,
+/// so no crash leaves a fault here.
+fn read_header(file: &dyn File, id: u64) -> Result<Result<SegmentHeader, Fault>, LogError> {
+    let found = file.len()?;
+    if found < SEGMENT_HEADER_LEN as u64 {
+        return Ok(Err(Fault::Segment(SegmentFault::Short)));
+    }
+    let mut block = vec![0; SEGMENT_HEADER_LEN];
+    file.read_at(&mut block, 0)?;
+    Ok(SegmentHeader::decode(&block).map_err(Fault::Segment).and_then(|header| match header {
+        header if header.segment_id != id => {
+            Err(Fault::Segment(SegmentFault::Misplaced { found: header.segment_id }))
+        }
+        header if header.capacity_bytes() != found => {
+            Err(Fault::FileLength { expected: header.capacity_bytes(), found })
+        }
+        header => Ok(header),
+    }))
+}

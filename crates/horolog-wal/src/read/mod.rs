@@ -1,0 +1,169 @@
+//! Reading a log: the directory, the head, the chain behind it, the verdict.
+
+mod chain;
+mod directory;
+mod scan;
+mod verdict;
+mod view;
+
+use horolog_storage::{Storage, StorageError};
+
+pub(crate) use self::chain::Boundary;
+use self::chain::{Head, Part, Unused};
+use self::directory::{Directory, Found};
+pub(crate) use self::directory::{segment_name, temporary_name};
+use self::verdict::{Proof, StopAt};
+pub use self::view::{LogState, LogView, Record, SegmentReport, SegmentRole};
+use crate::error::LogError;
+use crate::format::{BLOCK_LEN, Fault};
+use crate::lsn::Lsn;
+use crate::options::LogOptions;
+
+/// How often the log is read again when it seems to be damaged.
+const TRIES: u32 = 5;
+
+/// Reads the whole log: finds the head, checks every byte up to the end, and gives the verdict.
+///
+/// Takes no lock and writes nothing; opening, verifying and dumping all begin here. A log can be read while
+/// another process writes it. Its later batches may then be seen without an earlier one, which looks like damage, so
+/// damage is believed when it is found twice in the same place.
+///
+/// # Errors
+///
+/// - [`LogError::Corruption`] acknowledged records are damaged or gone.
+/// - [`LogError::Storage`] a file could not be read: never taken for the end of the log.
+/// - [`LogError::NotALog`], [`LogError::ForeignSegment`], [`LogError::NewerVersion`], [`LogError::Unknown`]: this is not
+///   a log this program may touch.
+pub fn read_log(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, LogError> {
+    let mut tries_left = TRIES;
+    let mut before = None;
+    loop {
+        tries_left -= 1;
+        match read_once(storage, options) {
+            Err(LogError::Corruption(found)) if tries_left > 0 && before.as_ref() != Some(&found) => {
+                before = Some(found);
+            }
+            // A segment that was listed is gone: a writer has tidied up in between.
+            Err(LogError::Storage(StorageError::NotFound { .. })) if tries_left > 0 => {}
+            result => return result,
+        }
+    }
+}
+
+fn read_once(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, LogError> {
+    let directory = Directory::list(storage)?;
+    let mut proof = Proof::default();
+    match chain::find_head(&directory, options.codec, &mut proof)? {
+        (Some(head), unused) => {
+            proof.judge(head.part.last_lsn, blame(&head, &unused))?;
+            let mut parts = chain::follow_links(&directory, &head.part, options.codec)?;
+            parts.reverse();
+            view_of(directory, head, parts, &unused, proof.durable(), options.codec)
+        }
+        (None, unused) => {
+            let segment = unused.first().map_or(0, |unused| unused.id);
+            proof.judge(Lsn::ZERO, StopAt { segment, offset: u64::from(BLOCK_LEN), why: Fault::Blank })?;
+            Ok(empty_view(directory, &unused, options.codec))
+        }
+    }
+}
+
+/// Where records are missing if something proves more than the head holds: in the head, unless that is sealed; then the
+/// oldest segment after it should have continued the log.
+fn blame(head: &Head, unused: &[Unused]) -> StopAt {
+    match unused.last() {
+        Some(next) if head.part.sealed => {
+            StopAt { segment: next.id, offset: u64::from(BLOCK_LEN), why: Fault::Blank }
+        }
+        _ => head.stop,
+    }
+}
+
+fn view_of(
+    directory: Directory,
+    head: Head,
+    mut parts: Vec<Part>,
+    unused: &[Unused],
+    durable: Lsn,
+    codec: u16,
+) -> Result<LogView, LogError> {
+    let (uuid, epoch) = directory.identity();
+    let cut = cut_at(&head, durable)?;
+    let (valid, torn_bytes, clean, engine_tick) =
+        (head.part.last_lsn, head.torn_bytes, head.clean, head.engine_tick);
+    parts.push(head.part);
+    Ok(LogView {
+        state: LogState::Log,
+        uuid,
+        epoch,
+        segments: directory.segments.iter().map(|found| report(found, &parts, unused)).collect(),
+        durable,
+        valid,
+        torn_bytes,
+        clean,
+        engine_tick,
+        parts,
+        cut,
+        next_id: directory.next_id,
+        leftovers: directory.leftovers,
+        codec,
+    })
+}
+
+fn empty_view(directory: Directory, unused: &[Unused], codec: u16) -> LogView {
+    let (uuid, epoch) = directory.identity();
+    LogView {
+        state: LogState::Empty,
+        uuid,
+        epoch,
+        segments: directory.segments.iter().map(|found| report(found, &[], unused)).collect(),
+        durable: Lsn::ZERO,
+        valid: Lsn::ZERO,
+        torn_bytes: 0,
+        clean: false,
+        engine_tick: 0,
+        parts: Vec::new(),
+        cut: Boundary::ORIGIN,
+        next_id: directory.next_id,
+        leftovers: directory.leftovers,
+        codec,
+    }
+}
+
+/// The durable end of `durable`.
+///
+/// When nothing beyond the head's own LINK is proven, the head itself may never have been synced, and a LINK to it could
+/// outlive it. The new segment then names what the head's LINK names, and takes the head's place.
+fn cut_at(head: &Head, durable: Lsn) -> Result<Boundary, LogError> {
+    if durable == head.part.link.prev_last_lsn {
+        return Ok(Boundary::named_by(&head.part.link));
+    }
+    let end =
+        head.ends.binary_search_by_key(&durable, |end| end.last_lsn).ok().and_then(|at| head.ends.get(at));
+    end.copied().ok_or(LogError::NotABatchBoundary { segment: head.part.found.id, durable })
+}
+
+fn report(found: &Found, parts: &[Part], unused: &[Unused]) -> SegmentReport {
+    let part = parts.iter().find(|part| part.found.id == found.id);
+    let unused = unused.iter().find(|unused| unused.id == found.id);
+    let role = match (part, unused) {
+        (Some(part), _) if part.is_head => SegmentRole::Head,
+        (Some(_), _) => SegmentRole::Linked,
+        (None, Some(unused)) if unused.blank => SegmentRole::Blank,
+        (None, Some(_)) => SegmentRole::Burnt,
+        (None, None) => SegmentRole::Superseded,
+    };
+    let held = part.filter(|part| part.last_lsn > part.link.prev_last_lsn);
+    SegmentReport {
+        id: found.id,
+        name: found.name.clone(),
+        capacity_bytes: found.header.map_or(0, |header| header.capacity_bytes()),
+        epoch: found.header.map_or(0, |header| header.epoch),
+        role,
+        batches: part.map_or(0, |part| part.batches),
+        first_lsn: held.map(|part| part.link.prev_last_lsn.next()),
+        last_lsn: held.map(|part| part.last_lsn),
+        end_offset: part.map_or(u64::from(BLOCK_LEN), |part| part.end_offset),
+        sealed: part.is_some_and(|part| part.sealed),
+    }
+}

@@ -1,0 +1,172 @@
+//! What reading found, and the way to the records.
+
+use crate::error::{Corruption, LogError, Lost, VisitError};
+use crate::format::record::RecordView;
+use crate::lsn::Lsn;
+use crate::read::chain::{Boundary, Part};
+use crate::read::scan::{Scan, Stop};
+use crate::read::verdict::link_evidence;
+
+/// Whether there is a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogState {
+    /// Nothing was ever shown to anybody: an empty directory, or one whose creation a crash cut short.
+    Empty,
+    /// There is a log.
+    Log,
+}
+
+/// What a segment is to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SegmentRole {
+    /// The newest segment of the chain.
+    Head,
+    /// An older segment of the chain.
+    Linked,
+    /// Prepared and never used.
+    Blank,
+    /// Newer than the head and without a valid first batch: a crash came while it was begun.
+    Burnt,
+    /// Older than the head and named by no LINK: all it held was copied forward.
+    Superseded,
+}
+
+/// One segment file, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentReport {
+    /// Its number.
+    pub id: u64,
+    /// Its file name.
+    pub name: String,
+    /// Its size, by its header; 0 if that is damaged, which is possible for a superseded segment only.
+    pub capacity_bytes: u64,
+    /// The opening of the log that created it.
+    pub epoch: u64,
+    /// What it is to the log.
+    pub role: SegmentRole,
+    /// How many of its batches are part of the log.
+    pub batches: u64,
+    /// The first LSN that is read from it; `None` if none is.
+    pub first_lsn: Option<Lsn>,
+    /// The last LSN that is read from it; `None` if none is.
+    pub last_lsn: Option<Lsn>,
+    /// Where the part that belongs to the log ends.
+    pub end_offset: u64,
+    /// Whether that part ends with a SEAL.
+    pub sealed: bool,
+}
+
+/// The facts of a log that was read, and the way to its records.
+///
+/// The view keeps the segments of the log open: a writer that removes one takes nothing away from it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LogView {
+    /// Whether there is a log at all.
+    pub state: LogState,
+    /// The identity of the log; 0 if it has none yet.
+    pub uuid: u128,
+    /// The highest epoch found: how often the log was opened for writing.
+    pub epoch: u64,
+    /// All segment files, oldest first.
+    pub segments: Vec<SegmentReport>,
+    /// D: the highest LSN that is proven durable.
+    pub durable: Lsn,
+    /// V: the last LSN that can be read; never below D.
+    pub valid: Lsn,
+    /// Bytes behind the valid part that are not blank: a write that a crash cut short.
+    pub torn_bytes: u64,
+    /// Whether the log was closed in order, and nothing was written since.
+    pub clean: bool,
+    /// The highest engine tick of any batch of the head.
+    pub engine_tick: u64,
+
+    /// Oldest first.
+    pub(crate) parts: Vec<Part>,
+    /// Where a new segment continues the log: the durable end of D.
+    pub(crate) cut: Boundary,
+    pub(crate) next_id: u64,
+    /// Half-made files.
+    pub(crate) leftovers: Vec<String>,
+    pub(crate) codec: u16,
+}
+
+/// One record of the owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its number.
+    pub lsn: Lsn,
+    /// Its kind, below [`crate::INTERNAL_KIND_MIN`].
+    pub kind: u8,
+    /// The owner's flags.
+    pub flags: u8,
+    /// The owner's bytes.
+    pub body: &'a [u8],
+    /// The segment it was read from.
+    pub segment: u64,
+    /// The offset of its header in that segment.
+    pub offset: u64,
+}
+
+/// A record as it lies in its segment.
+pub(crate) struct Placed<'a> {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+    pub(crate) lsn: Lsn,
+    pub(crate) view: RecordView<'a>,
+}
+
+impl LogView {
+    /// Visits the records from `from` up to [`LogView::valid`], each once, in LSN order.
+    ///
+    /// One segment is in memory at a time. Everything is checked again while it is read: what went bad since the view
+    /// was made is an error here.
+    ///
+    /// # Errors
+    ///
+    /// [`VisitError::Visitor`] with what `visit` answered, [`VisitError::Log`] if the log cannot be read.
+    pub fn for_each_record<E>(
+        &self,
+        from: Lsn,
+        visit: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
+    ) -> Result<(), VisitError<E>> {
+        self.walk(from, &mut |Placed { segment, offset, lsn, view }| {
+            let RecordView { kind, flags, body, .. } = view;
+            visit(Record { lsn, kind, flags, body, segment, offset })
+        })
+    }
+
+    /// The walk itself, with records as they lie in the segment.
+    pub(crate) fn walk<E>(
+        &self,
+        from: Lsn,
+        visit: &mut dyn FnMut(Placed<'_>) -> Result<(), E>,
+    ) -> Result<(), VisitError<E>> {
+        for part in self.parts.iter().filter(|part| part.last_lsn >= from) {
+            let bytes = part.load()?;
+            let mut scan = Scan::new(&bytes, &part.header, self.codec);
+            for _ in 0..part.batches {
+                let batch = scan.next().map_err(|stop| changed(part, &scan, stop))?;
+                for (lsn, offset, view) in batch.records().filter(|(lsn, ..)| *lsn >= from) {
+                    let placed = Placed { segment: part.found.id, offset, lsn, view };
+                    visit(placed).map_err(VisitError::Visitor)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was valid when the view was made no longer is: the medium rots, or somebody writes without the lock.
+fn changed(part: &Part, scan: &Scan<'_>, stop: Stop) -> LogError {
+    let (segment, offset) = (part.found.id, scan.offset());
+    match stop {
+        Stop::Unknown(what) => LogError::Unknown { segment, offset, what },
+        Stop::Fault(why) => {
+            let lost = Lost { first: Some(scan.last_lsn.next()), last: Some(part.last_lsn) };
+            Corruption { segment, offset, lost, evidence: link_evidence(segment, part.last_lsn), why }.into()
+        }
+    }
+}

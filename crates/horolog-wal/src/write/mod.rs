@@ -1,0 +1,11 @@
+//! Writing a log: opening it, appending, rotating, syncing beside the writer.
+
+mod open;
+mod spare;
+mod sync;
+mod writer;
+
+pub use self::open::open_writer;
+pub use self::spare::{Spare, SparePlan};
+pub use self::sync::Syncer;
+pub use self::writer::{Appended, Stamp, Writer};

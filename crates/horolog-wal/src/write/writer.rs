@@ -1,0 +1,354 @@
+//! The one hand that writes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use horolog_storage::{File, Storage};
+
+use super::spare::{Spare, SparePlan};
+use super::sync::Shared;
+use crate::batch_buf::BatchBuf;
+use crate::error::{LogError, Misuse};
+use crate::format::batch::{BatchFlags, BatchHeader, Context};
+use crate::format::internal::{LINK_KIND, Link, LinkReason, SEAL_KIND, Seal};
+use crate::format::{BATCH_HEADER_LEN, BLOCK_LEN, RECORD_HEADER_LEN, block_offset};
+use crate::lsn::Lsn;
+use crate::options::LogOptions;
+use crate::read::{Boundary, segment_name};
+
+/// A segment that fills in less than this is followed by one of twice its size.
+const FAST_FILL_MS: u64 = 10_000;
+
+/// What the owner says about a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp {
+    /// The LSN of the first record: the tail + 1, or the log has another owner.
+    pub first_lsn: Lsn,
+    /// The highest LSN the owner knows to be durable now: the end of a batch, or 0.
+    pub durable_lsn: Lsn,
+    /// The engine's last tick.
+    pub engine_tick: u64,
+    /// Zero in version 0.
+    pub flags: u16,
+}
+
+/// What an append did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The bytes of the batch on disk, padding included.
+    pub bytes: u64,
+    /// Whether a new segment was begun for it. Then everything before this batch is durable.
+    pub rotated: bool,
+}
+
+/// The one hand that writes the log.
+///
+/// After a failed write or sync it refuses everything with [`LogError::Poisoned`]. The bytes that were not synced are
+/// still with the owner; the way out is to read the log again and to open a new writer, which starts a new file.
+#[derive(Debug)]
+pub struct Writer {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) options: LogOptions,
+    pub(super) shared: Arc<Shared>,
+    pub(super) uuid: u128,
+    pub(super) epoch: u64,
+    pub(super) next_id: AtomicU64,
+    pub(super) segment: Segment,
+    pub(super) tail: Lsn,
+    /// The chain value of the last batch.
+    pub(super) chain: u64,
+    pub(super) durable: Lsn,
+    /// Where batches beyond `durable` end: the only LSNs that may be stamped.
+    pub(super) ends: VecDeque<Lsn>,
+    pub(super) engine_tick: u64,
+    pub(super) now_ms: u64,
+    pub(super) spare: Option<Spare>,
+    pub(super) token: Arc<()>,
+}
+
+/// The segment that is being written.
+#[derive(Debug)]
+pub(super) struct Segment {
+    file: Arc<dyn File>,
+    id: u64,
+    context: Context,
+    capacity_blocks: u32,
+    next_block: u32,
+    /// Where its batches begin, for the SEAL.
+    blocks: Vec<u32>,
+    begun_ms: u64,
+}
+
+impl Segment {
+    pub(super) fn new(spare: &Spare, begun_ms: u64) -> Self {
+        Self {
+            file: Arc::clone(&spare.file),
+            id: spare.header.segment_id,
+            context: Context::of(&spare.header),
+            capacity_blocks: spare.header.capacity_blocks,
+            next_block: 1,
+            blocks: Vec::new(),
+            begun_ms,
+        }
+    }
+
+    /// Whether a batch fits, with a SEAL behind it.
+    fn has_room_for(&self, batch_bytes: u64) -> bool {
+        let needed = batch_bytes.div_ceil(u64::from(BLOCK_LEN)) + seal_blocks(self.blocks.len() + 1);
+        u64::from(self.next_block) + needed <= u64::from(self.capacity_blocks)
+    }
+}
+
+/// The blocks of a SEAL for so many batches.
+fn seal_blocks(batches: usize) -> u64 {
+    let bytes = (BATCH_HEADER_LEN + RECORD_HEADER_LEN) as u64 + Seal::body_len(batches);
+    bytes.div_ceil(u64::from(BLOCK_LEN))
+}
+
+impl Writer {
+    /// Writes one batch in one write. It survives the death of the process when this returns, and a power cut after a
+    /// [`crate::Syncer::sync`] that began later.
+    ///
+    /// The buffer keeps its records; clear it before filling it again. `now_ms` is a clock that never goes
+    /// back; it decides the size of the next segment and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::OutOfOrder`], [`LogError::TooLarge`], [`LogError::Misuse`]: nothing was written, the writer is as before.
+    /// [`LogError::Storage`] while a new segment was prepared (the usual place of a full disk): likewise. Any other
+    /// [`LogError::Storage`] poisons; [`Writer::is_poisoned`] tells them apart.
+    pub fn append(&mut self, batch: &mut BatchBuf, stamp: Stamp, now_ms: u64) -> Result<Appended, LogError> {
+        self.shared.check()?;
+        self.check_batch(batch)?;
+        self.check_stamp(&stamp)?;
+        self.now_ms = self.now_ms.max(now_ms);
+        let bytes = batch.disk_bytes();
+        let rotated = self.make_room(bytes)?;
+        self.learn(stamp.durable_lsn);
+        self.engine_tick = self.engine_tick.max(stamp.engine_tick);
+        self.write(batch, BatchFlags::NONE)?;
+        Ok(Appended { bytes, rotated })
+    }
+
+    /// Writes an empty batch that says what is durable: the evidence that keeps the last acknowledged batch from rotting
+    /// unnoticed. `clean` says besides that the log was closed in order. Sync it like any other batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::append`].
+    pub fn mark(&mut self, durable: Lsn, engine_tick: u64, clean: bool) -> Result<Appended, LogError> {
+        self.shared.check()?;
+        let stamp = Stamp { first_lsn: self.tail.next(), durable_lsn: durable, engine_tick, flags: 0 };
+        self.check_stamp(&stamp)?;
+        let rotated = self.make_room(u64::from(BLOCK_LEN))?;
+        self.learn(durable);
+        self.engine_tick = self.engine_tick.max(engine_tick);
+        let flags = if clean { BatchFlags::MARK.0 | BatchFlags::CLEAN.0 } else { BatchFlags::MARK.0 };
+        self.write(&mut BatchBuf::new(), BatchFlags(flags))?;
+        Ok(Appended { bytes: u64::from(BLOCK_LEN), rotated })
+    }
+
+    /// The last LSN written.
+    #[must_use]
+    pub fn tail(&self) -> Lsn {
+        self.tail
+    }
+
+    /// The number of this opening.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The identity of the log.
+    #[must_use]
+    pub fn uuid(&self) -> u128 {
+        self.uuid
+    }
+
+    /// Whether a write or sync failed, here or in a [`crate::Syncer`].
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.shared.check().is_err()
+    }
+
+    /// A plan for the next segment, when the current one is half full and there is neither a spare nor a plan about.
+    #[must_use]
+    pub fn wants_spare(&self) -> Option<SparePlan> {
+        let half_full = self.segment.next_block >= self.segment.capacity_blocks / 2;
+        let none_about = self.spare.is_none() && Arc::strong_count(&self.token) == 1;
+        if !half_full || !none_about || self.is_poisoned() {
+            return None;
+        }
+        self.plan(self.options.segment_blocks(self.next_segment_bytes(), 0)?)
+    }
+
+    /// Gives a prepared segment to the writer. One that comes too late, after a rotation that could not wait for it, is
+    /// removed: the newest segment is the head, so ids are used in order.
+    pub fn offer_spare(&mut self, spare: Spare) {
+        let in_time = spare.header.segment_id > self.segment.id && spare.header.epoch == self.epoch;
+        if in_time && self.spare.is_none() {
+            self.spare = Some(spare);
+        } else {
+            self.discard(&spare);
+        }
+    }
+
+    /// A blank segment that stays is harmless, and removed by the next opening.
+    fn discard(&self, spare: &Spare) {
+        let _ = self.storage.remove(&segment_name(spare.header.segment_id));
+    }
+
+    fn plan(&self, blocks: u32) -> Option<SparePlan> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        Some(SparePlan {
+            storage: Arc::clone(&self.storage),
+            uuid: self.uuid,
+            epoch: self.epoch,
+            id,
+            blocks,
+            token: Arc::clone(&self.token),
+        })
+    }
+
+    /// Twice the size while segments fill fast, half of it when they do not: a quiet log costs little.
+    fn next_segment_bytes(&self) -> u64 {
+        let Segment { capacity_blocks, next_block, begun_ms, .. } = self.segment;
+        let elapsed_ms = self.now_ms.saturating_sub(begun_ms);
+        let fill_ms = elapsed_ms.saturating_mul(u64::from(capacity_blocks)) / u64::from(next_block);
+        let bytes = block_offset(capacity_blocks);
+        if fill_ms < FAST_FILL_MS { bytes * 2 } else { bytes / 2 }
+    }
+
+    fn check_batch(&self, batch: &BatchBuf) -> Result<(), LogError> {
+        if batch.is_spoiled() {
+            return Err(LogError::Misuse(Misuse::SpoiledBatch));
+        }
+        if batch.is_empty() {
+            return Err(LogError::Misuse(Misuse::EmptyBatch));
+        }
+        let (bytes, max) = (batch.disk_bytes(), self.options.batch_bytes_max);
+        if bytes > max { Err(LogError::TooLarge { bytes, max }) } else { Ok(()) }
+    }
+
+    fn check_stamp(&self, stamp: &Stamp) -> Result<(), LogError> {
+        let expected = self.tail.next();
+        if stamp.first_lsn != expected {
+            return Err(LogError::OutOfOrder { expected, got: stamp.first_lsn });
+        }
+        if stamp.flags != 0 {
+            return Err(LogError::Misuse(Misuse::Flags(stamp.flags)));
+        }
+        if stamp.durable_lsn > self.durable && self.ends.binary_search(&stamp.durable_lsn).is_err() {
+            return Err(LogError::Misuse(Misuse::Stamp(stamp.durable_lsn)));
+        }
+        Ok(())
+    }
+
+    /// Remembers what is durable. An owner that knows less than the log, after a rotation, takes nothing back.
+    pub(super) fn learn(&mut self, durable: Lsn) {
+        self.durable = self.durable.max(durable);
+        while self.ends.front().is_some_and(|end| *end <= self.durable) {
+            self.ends.pop_front();
+        }
+    }
+
+    /// Goes to a new segment if the batch does not fit into this one.
+    fn make_room(&mut self, batch_bytes: u64) -> Result<bool, LogError> {
+        if self.segment.has_room_for(batch_bytes) {
+            return Ok(false);
+        }
+        let spare = self.take_spare(batch_bytes)?;
+        self.rotate(&spare)?;
+        Ok(true)
+    }
+
+    /// The spare, if it is large enough, or a segment made on the spot.
+    fn take_spare(&mut self, batch_bytes: u64) -> Result<Spare, LogError> {
+        // The LINK takes a block, and the new segment must have room for its SEAL from the start.
+        let needed = batch_bytes + u64::from(BLOCK_LEN);
+        if let Some(spare) = self.spare.take() {
+            if Segment::new(&spare, 0).has_room_for(needed) {
+                return Ok(spare);
+            }
+            self.discard(&spare);
+        }
+        let blocks = self.options.segment_blocks(self.next_segment_bytes(), needed);
+        let plan = blocks.and_then(|blocks| self.plan(blocks));
+        plan.ok_or(LogError::Misuse(Misuse::SegmentSize))?.prepare()
+    }
+
+    /// SEAL on the old segment, sync, then LINK on the new one. The new segment is complete before the SEAL is written:
+    /// a full disk is met while there is still nothing to undo.
+    fn rotate(&mut self, spare: &Spare) -> Result<(), LogError> {
+        self.write_seal()?;
+        self.shared.switch(&spare.file)?;
+        self.learn(self.tail);
+        let before = Boundary { segment: self.segment.id, last_lsn: self.tail, chain: self.chain };
+        self.segment = Segment::new(spare, self.now_ms);
+        let mut batch = BatchBuf::new();
+        push_link(&mut batch, before, self.epoch, LinkReason::Rotated);
+        self.write(&mut batch, BatchFlags::LINK)
+    }
+
+    fn write_seal(&mut self) -> Result<(), LogError> {
+        let blocks = std::mem::take(&mut self.segment.blocks);
+        let seal = Seal { last_lsn: self.tail, chain: self.chain, blocks };
+        let mut batch = BatchBuf::new();
+        batch.push_internal(SEAL_KIND, |body| seal.encode(body));
+        self.segment.blocks = seal.blocks;
+        self.write(&mut batch, BatchFlags::SEAL)
+    }
+
+    /// Writes a batch where the last one ended. The room was checked.
+    pub(super) fn write(&mut self, batch: &mut BatchBuf, flags: BatchFlags) -> Result<(), LogError> {
+        let Ok(body_len) = u32::try_from(batch.len_bytes()) else {
+            return Err(LogError::TooLarge { bytes: batch.disk_bytes(), max: u64::from(u32::MAX) });
+        };
+        let mut header = BatchHeader {
+            first_lsn: self.tail.next(),
+            durable_lsn: self.durable,
+            prev_chain: self.chain,
+            engine_tick: self.engine_tick,
+            // As many as blocks, of which a segment has less than 2^32.
+            ordinal: u32::try_from(self.segment.blocks.len()).unwrap_or(u32::MAX),
+            body_len,
+            record_count: batch.record_count_u32(),
+            body_digest: 0,
+            flags,
+            codec: self.options.codec,
+        };
+        let Segment { file, context, next_block, .. } = &self.segment;
+        let (written, header_crc) = batch.finished(|bytes, digest| {
+            header.body_digest = digest;
+            let crc = header.encode(bytes, context, *next_block);
+            (file.write_at(bytes, block_offset(*next_block)), crc)
+        });
+        written.map_err(|error| self.shared.fail(error))?;
+        self.wrote(&header, header_crc, batch.lsn_count());
+        Ok(())
+    }
+
+    fn wrote(&mut self, header: &BatchHeader, header_crc: u32, lsns: u64) {
+        self.segment.blocks.push(self.segment.next_block);
+        self.segment.next_block += u32::try_from(header.blocks()).unwrap_or(u32::MAX);
+        self.chain = header.chain(header_crc);
+        if lsns > 0 {
+            self.tail = Lsn(self.tail.0 + lsns);
+            self.ends.push_back(self.tail);
+        }
+    }
+}
+
+/// The first record of a segment.
+pub(super) fn push_link(batch: &mut BatchBuf, before: Boundary, epoch: u64, reason: LinkReason) {
+    let link = Link {
+        prev_segment: before.segment,
+        prev_last_lsn: before.last_lsn,
+        prev_chain: before.chain,
+        epoch,
+        reason,
+    };
+    batch.push_internal(LINK_KIND, |body| link.encode(body));
+}

@@ -1,0 +1,349 @@
+//! Rot, cut files, unreadable blocks, and bytes that only look like the log's.
+
+use std::sync::Arc;
+
+use horolog_storage::{Fault as DiskFault, MemStorage, Op, OsStorage, Storage};
+use horolog_wal::{Evidence, EvidenceKind, LogError, LogView, Lsn, SegmentRole};
+
+use crate::rig::{Model, Rig, Rng, check, mem, options, read, records};
+
+/// A directory, what it holds, and what it can prove.
+struct History {
+    disk: Arc<MemStorage>,
+    model: Model,
+    durable: Lsn,
+    valid: Lsn,
+}
+
+impl History {
+    fn of(disk: Arc<MemStorage>) -> Self {
+        let view = read(&*disk).unwrap();
+        Self { model: records(&view), durable: view.durable, valid: view.valid, disk }
+    }
+
+    /// What a damaged directory may show: everything proven durable, and nothing that was never written.
+    #[track_caller]
+    fn judge(&self, what: &str) -> Verdict {
+        match read(&*self.disk) {
+            Ok(view) => {
+                check(&view, self.model.clone(), self.durable.0);
+                if view.valid == self.valid { Verdict::Harmless } else { Verdict::Torn }
+            }
+            Err(LogError::Corruption(_)) => Verdict::Refused,
+            Err(error) => panic!("{what}: {error}"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Harmless,
+    Torn,
+    Refused,
+}
+
+/// One segment: acknowledged, marked, and a batch that was never synced.
+fn one_segment() -> History {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    (0..3).for_each(|_| rig.commit());
+    rig.mark(false);
+    rig.append_bodies(&[vec![7; 100]]).unwrap();
+    History::of(disk)
+}
+
+/// Two rotations, then a mark.
+fn rotated() -> History {
+    let disk = mem(2);
+    let mut rig = Rig::tiny(disk.clone());
+    let mut rotations = 0;
+    while rotations < 2 {
+        rotations += u32::from(rig.append_bodies(&[vec![1; 1000], vec![2; 2000]]).unwrap().rotated);
+        rig.sync().unwrap();
+    }
+    rig.mark(false);
+    History::of(disk)
+}
+
+/// A power cut in the middle of a batch, an opening that copies records forward, more records, a spare.
+fn reopened() -> History {
+    let disk = mem(3);
+    let mut rig = Rig::new(disk.clone());
+    (0..2).for_each(|_| rig.commit());
+    rig.append_bodies(&[vec![3; 50]]).unwrap();
+    rig.append_bodies(&[vec![4; 5000]]).unwrap();
+    let mut sectors = 0;
+    let cut = disk.power_cut(&mut || {
+        sectors += 1;
+        sectors < 15
+    });
+    let disk = Arc::new(cut);
+    assert!(read(&*disk).unwrap().torn_bytes > 0);
+    let mut rig = Rig::open(disk.clone(), rig.model, rig.acked, 2).unwrap();
+    (0..2).for_each(|_| rig.commit());
+    rig.mark(true);
+    History::of(disk)
+}
+
+/// The offsets worth flipping: every byte of blocks that hold something, some of those that do not. Of a long history
+/// the bodies of the blocks are sampled; their headers never are.
+fn offsets(bytes: &[u8], body_stride: usize) -> Vec<usize> {
+    let blocks = bytes.chunks(4096).enumerate();
+    blocks
+        .flat_map(|(block, bytes)| {
+            let stride = if bytes.iter().all(|byte| *byte == 0) { 211 } else { body_stride };
+            let within = (0..bytes.len()).filter(move |at| at % stride == 0 || (stride < 211 && *at < 128));
+            within.map(move |at| block * 4096 + at)
+        })
+        .collect()
+}
+
+/// Flips a bit in every byte of every file; returns how often each verdict came.
+fn flip_every_byte(history: &History, body_stride: usize) -> [usize; 3] {
+    let mut verdicts = [0; 3];
+    for (name, _) in history.disk.files() {
+        for offset in offsets(&history.disk.bytes(&name).unwrap(), body_stride) {
+            let mask = 1 << (offset % 8);
+            assert!(history.disk.flip(&name, offset as u64, mask));
+            verdicts[history.judge(&format!("{name} at {offset}")) as usize] += 1;
+            assert!(history.disk.flip(&name, offset as u64, mask));
+        }
+    }
+    verdicts
+}
+
+#[test]
+fn any_flipped_byte_of_one_segment_is_refused_torn_or_harmless() {
+    let [harmless, torn, refused] = flip_every_byte(&one_segment(), 1);
+    assert!(harmless > 0);
+    assert_eq!(torn, 2 * 4096, "the mark (the evidence itself) and the batch that was never synced");
+    assert_eq!(refused, 5 * 4096, "the segment header, the LINK and the three acknowledged batches");
+}
+
+#[test]
+fn any_flipped_byte_of_a_rotated_log_is_refused_torn_or_harmless() {
+    let history = rotated();
+    let [harmless, torn, refused] = flip_every_byte(&history, 7);
+    assert!(harmless > 0 && refused > 0);
+    assert_eq!(torn, 0, "everything was proven durable");
+}
+
+#[test]
+fn any_flipped_byte_of_a_reopened_log_is_refused_torn_or_harmless() {
+    let [harmless, torn, refused] = flip_every_byte(&reopened(), 1);
+    assert!(harmless > 0 && refused > 0);
+    assert_eq!(torn, 0, "everything was proven durable");
+}
+
+#[test]
+fn a_flip_behind_the_end_is_harmless() {
+    let history = rotated();
+    let head = read(&*history.disk).unwrap().segments.pop().unwrap();
+    for offset in (head.end_offset..head.capacity_bytes).step_by(101) {
+        history.disk.flip(&head.name, offset, 0xFF);
+        assert_eq!(history.judge("behind the end"), Verdict::Harmless);
+        history.disk.flip(&head.name, offset, 0xFF);
+    }
+}
+
+#[test]
+fn bursts_of_damage_never_show_a_wrong_record() {
+    for history in [one_segment(), rotated(), reopened()] {
+        let mut rng = Rng(9);
+        let files = history.disk.files();
+        for _ in 0..300 {
+            let (name, len) = &files[rng.below(files.len() as u64) as usize];
+            let (at, width) = (rng.below(*len), 1 + rng.below(600));
+            let masks: Vec<_> = (0..width).map(|_| rng.next() as u8).collect();
+            let flip = || {
+                for (at, mask) in (at..).zip(&masks) {
+                    history.disk.flip(name, at, *mask);
+                }
+            };
+            flip();
+            match read(&*history.disk) {
+                // A burst may hit the evidence together with what it proves; it never makes records up.
+                Ok(view) => assert!(history.model.starts_with(&records(&view))),
+                Err(LogError::Corruption(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+            flip();
+        }
+    }
+}
+
+#[test]
+fn every_truncation_of_a_log_file_is_refused() {
+    let history = one_segment();
+    let (name, bytes) = ("seg-0000000000000001.wal", history.disk.bytes("seg-0000000000000001.wal").unwrap());
+    for len in (0..bytes.len()).rev() {
+        history.disk.truncate(name, len as u64);
+        assert_eq!(history.judge("truncation"), Verdict::Refused, "{len}");
+    }
+}
+
+/// What was acknowledged and marked rots: the mark proves it.
+#[test]
+fn a_mark_turns_rot_of_the_last_acknowledged_batch_into_a_refusal() {
+    for marked in [false, true] {
+        let disk = mem(1);
+        let mut rig = Rig::new(disk.clone());
+        rig.commit();
+        let (before, end) = (rig.acked, read(&*disk).unwrap().segments[0].end_offset);
+        rig.commit();
+        if marked {
+            rig.mark(false);
+        }
+        disk.flip("seg-0000000000000001.wal", end + 70, 1);
+        match read(&*disk) {
+            // The documented window: nothing was written after the acknowledgement.
+            Ok(view) => assert!(!marked && view.valid == Lsn(before) && view.torn_bytes == 4096),
+            Err(LogError::Corruption(found)) => {
+                assert!(marked);
+                assert_eq!((found.segment, found.offset), (1, end));
+                assert_eq!(
+                    (found.lost.first, found.lost.last),
+                    (Some(Lsn(before + 1)), Some(Lsn(rig.acked)))
+                );
+                let durable = Lsn(rig.acked);
+                let kind = EvidenceKind::Stamp;
+                assert_eq!(found.evidence, Evidence { segment: 1, offset: end + 4096, kind, durable });
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn an_unreadable_block_is_an_error_and_never_the_end_of_the_log() {
+    for history in [one_segment(), rotated(), reopened()] {
+        let reads = (0..).find(|&nth| {
+            history.disk.fail_next(Op::Read, nth, DiskFault::Io);
+            let failed = read(&*history.disk);
+            let done = failed.is_ok();
+            assert!(done || matches!(failed, Err(LogError::Storage(_))), "{failed:?}");
+            done
+        });
+        assert!(reads.unwrap() >= 2, "the header and the segment at least");
+    }
+}
+
+#[test]
+fn an_error_while_records_are_visited_is_told() {
+    let history = rotated();
+    let view = read(&*history.disk).unwrap();
+    history.disk.fail_next(Op::Read, 1, DiskFault::Io);
+    assert!(view.for_each_record::<()>(Lsn(1), &mut |_| Ok(())).is_err());
+    history.disk.flip("seg-0000000000000002.wal", 9000, 1);
+    let changed = view.for_each_record::<()>(Lsn(1), &mut |_| Ok(()));
+    assert!(matches!(changed, Err(horolog_wal::VisitError::Log(LogError::Corruption(_)))));
+}
+
+/// A payload that holds a whole valid batch, at a block boundary, behind a torn batch.
+#[test]
+fn a_batch_inside_a_payload_is_never_accepted() {
+    let donor = mem(1);
+    let mut rig = Rig::new(donor.clone());
+    rig.commit();
+    rig.mark(false);
+    let stolen = donor.bytes("seg-0000000000000001.wal").unwrap()[4096..].to_vec();
+    let disk = mem(2);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    let acked = rig.acked;
+    // Header and record header take 76 bytes: from the second block of the batch on it reads like the donor.
+    rig.append_bodies(&[[vec![0; 4096 - 76], stolen[..16384].to_vec()].concat()]).unwrap();
+    let end = 4096 * 3;
+    disk.flip("seg-0000000000000001.wal", end, 0xFF);
+    let view = read(&*disk).unwrap();
+    assert_eq!((view.valid, view.durable), (Lsn(acked), Lsn(0)));
+}
+
+/// The blocks of an earlier life of a file, under the header of its next one.
+#[test]
+fn batches_of_an_earlier_life_of_a_file_prove_nothing() {
+    let history = one_segment();
+    let name = "seg-0000000000000001.wal";
+    let mut bytes = history.disk.bytes(name).unwrap();
+    let mut header = horolog_wal::SegmentHeader::decode(&bytes).unwrap();
+    header.salt ^= 1;
+    bytes[..4096].copy_from_slice(&header.encode());
+    history.disk.put(name, &bytes);
+    let view = read(&*history.disk).unwrap();
+    assert_eq!((view.valid, view.durable), (Lsn(0), Lsn(0)));
+    assert_eq!(view.segments[0].role, SegmentRole::Burnt);
+}
+
+/// A batch that was written to the wrong place proves nothing there, and is missed where it belongs.
+#[test]
+fn a_misdirected_batch_is_not_valid_where_it_landed() {
+    let history = one_segment();
+    let name = "seg-0000000000000001.wal";
+    let good = history.disk.bytes(name).unwrap();
+    let blocks = good.len() / 4096;
+    for (from, to) in (1..7).flat_map(|from| (1..blocks).map(move |to| (from, to))).filter(|(a, b)| a != b) {
+        let mut bytes = good.clone();
+        bytes.copy_within(from * 4096..(from + 1) * 4096, to * 4096);
+        history.disk.put(name, &bytes);
+        history.judge(&format!("block {from} at {to}"));
+    }
+}
+
+/// A write that was reported and never happened: the place still holds what it held before.
+#[test]
+fn a_lost_write_is_noticed_if_anything_later_proves_it() {
+    let history = one_segment();
+    let name = "seg-0000000000000001.wal";
+    let good = history.disk.bytes(name).unwrap();
+    for block in 2..5 {
+        let mut bytes = good.clone();
+        bytes[block * 4096..(block + 1) * 4096].fill(0);
+        history.disk.put(name, &bytes);
+        assert_eq!(history.judge("lost write"), Verdict::Refused, "block {block}");
+    }
+}
+
+#[test]
+fn what_is_read_beside_a_running_writer_is_a_prefix() {
+    let disk = mem(4);
+    let mut rig = Rig::new(disk.clone());
+    for _ in 0..60 {
+        rig.append().unwrap();
+        let found: LogView = read(&*disk).unwrap();
+        assert_eq!(found.valid, rig.writer.tail());
+    }
+}
+
+/// The same damage over a real directory, where sealed segments are mapped.
+#[test]
+fn damage_in_a_real_directory_gets_the_same_verdicts() {
+    for history in [one_segment(), rotated(), reopened()] {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = OsStorage::open_existing(dir.path()).unwrap();
+        let mut rng = Rng(5);
+        for (name, _) in history.disk.files() {
+            let file = storage.create(&name).unwrap();
+            file.write_at(&history.disk.bytes(&name).unwrap(), 0).unwrap();
+        }
+        for (name, len) in history.disk.files() {
+            for _ in 0..60 {
+                let offset = rng.below(len);
+                assert!(history.disk.flip(&name, offset, 4));
+                let byte = history.disk.bytes(&name).unwrap()[offset as usize];
+                storage.open(&name).unwrap().write_at(&[byte], offset).unwrap();
+                let expected = history.judge("memory");
+                match horolog_wal::read_log(&storage, &options()) {
+                    Ok(view) => {
+                        let same =
+                            if view.valid == history.valid { Verdict::Harmless } else { Verdict::Torn };
+                        assert_eq!(same, expected);
+                        check(&view, history.model.clone(), history.durable.0);
+                    }
+                    Err(_) => assert_eq!(expected, Verdict::Refused),
+                }
+                assert!(history.disk.flip(&name, offset, 4));
+                storage.open(&name).unwrap().write_at(&[byte ^ 4], offset).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! One life after the other, without faults; and the refusals.
+
+use std::sync::Arc;
+
+use horolog_storage::{Fault as DiskFault, MemStorage, Op, OsStorage, Storage, StorageError};
+use horolog_wal::{
+    BatchBuf, EvidenceKind, Fault, LogError, LogOptions, LogState, Lsn, Misuse, SegmentRole, Stamp, Unknown,
+    open_writer, read_log,
+};
+
+use crate::rig::{Rig, check, mem, options, read, records};
+
+fn roles(storage: &MemStorage) -> Vec<SegmentRole> {
+    read(storage).unwrap().segments.iter().map(|segment| segment.role).collect()
+}
+
+/// Commits until the log has this many segments.
+fn fill(rig: &mut Rig, segments: usize) {
+    let mut begun = 1;
+    while begun < segments {
+        begun += usize::from(rig.append().unwrap().rotated);
+        rig.sync().unwrap();
+    }
+}
+
+#[test]
+fn an_empty_directory_is_an_empty_log() {
+    let disk = mem(1);
+    drop(disk.lock().unwrap());
+    disk.put("seg-0000000000000001.wal.tmp", b"half-made");
+    let view = read(&*disk).unwrap();
+    assert_eq!((view.state, view.uuid, view.epoch, view.valid), (LogState::Empty, 0, 0, Lsn(0)));
+    assert!(records(&view).is_empty());
+}
+
+#[test]
+fn records_come_back_in_order_with_kind_flags_and_body() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    (0..20).for_each(|_| rig.commit());
+    let view = read(&*disk).unwrap();
+    assert_eq!(records(&view), rig.model);
+    assert_eq!((view.state, view.epoch, view.torn_bytes, view.clean), (LogState::Log, 1, 0, false));
+    assert_eq!(view.uuid, rig.writer.uuid());
+}
+
+#[test]
+fn a_visit_can_begin_anywhere_and_end_early() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    fill(&mut rig, 3);
+    let view = read(&*disk).unwrap();
+    let mut seen = Vec::new();
+    let stopped = view.for_each_record(Lsn(5), &mut |record| {
+        seen.push(record.lsn.0);
+        if seen.len() == 3 { Err("enough") } else { Ok(()) }
+    });
+    assert_eq!(seen, [5, 6, 7]);
+    assert!(matches!(stopped, Err(horolog_wal::VisitError::Visitor("enough"))));
+}
+
+#[test]
+fn a_rotated_log_is_a_chain_of_sealed_segments_and_a_head() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    fill(&mut rig, 4);
+    let view = read(&*disk).unwrap();
+    assert_eq!(records(&view), rig.model);
+    let sealed: Vec<_> = view.segments.iter().map(|segment| (segment.role, segment.sealed)).collect();
+    let linked = (SegmentRole::Linked, true);
+    assert_eq!(sealed, [linked, linked, linked, (SegmentRole::Head, false)]);
+    assert!(
+        view.segments.windows(2).all(|pair| pair[0].last_lsn.unwrap().next() == pair[1].first_lsn.unwrap())
+    );
+}
+
+#[test]
+fn each_opening_raises_the_epoch_and_shows_every_record_once() {
+    let disk = mem(1);
+    let (mut model, mut acked) = (Vec::new(), 0);
+    for life in 1..=6 {
+        let mut rig = Rig::open(disk.clone(), model, acked, life).unwrap();
+        assert_eq!(rig.writer.epoch(), life);
+        (0..life).for_each(|_| rig.commit());
+        (model, acked) = (rig.model, rig.acked);
+    }
+    check(&read(&*disk).unwrap(), model, acked);
+}
+
+#[test]
+fn idle_openings_do_not_pile_up_segments() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    for _ in 0..10 {
+        rig.mark(true);
+        rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
+    }
+    assert_eq!(roles(&disk), [SegmentRole::Linked, SegmentRole::Head]);
+}
+
+#[test]
+fn a_clean_end_is_known_and_only_as_long_as_nothing_follows() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    rig.mark(true);
+    assert!(read(&*disk).unwrap().clean);
+    rig.commit();
+    assert!(!read(&*disk).unwrap().clean);
+}
+
+#[test]
+fn a_mark_proves_what_was_synced_and_keeps_the_tick() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    assert_eq!(read(&*disk).unwrap().durable, Lsn(0));
+    rig.writer.mark(Lsn(rig.acked), 99, false).unwrap();
+    let view = read(&*disk).unwrap();
+    assert_eq!((view.durable, view.valid, view.engine_tick), (Lsn(rig.acked), Lsn(rig.acked), 99));
+    let rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
+    assert_eq!(read(&*disk).unwrap().engine_tick, 99, "the new segment carries it on");
+    drop(rig);
+}
+
+#[test]
+fn a_prepared_spare_is_used_by_the_next_rotation() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    assert!(rig.writer.wants_spare().is_none(), "not before the segment is half full");
+    let plan = loop {
+        rig.commit();
+        if let Some(plan) = rig.writer.wants_spare() {
+            break plan;
+        }
+    };
+    assert!(rig.writer.wants_spare().is_none(), "one plan at a time");
+    let spare = plan.prepare().unwrap();
+    assert!(rig.writer.wants_spare().is_none(), "one spare at a time");
+    rig.writer.offer_spare(spare);
+    assert_eq!(roles(&disk), [SegmentRole::Head, SegmentRole::Blank]);
+    fill(&mut rig, 2);
+    assert_eq!(roles(&disk), [SegmentRole::Linked, SegmentRole::Head]);
+    assert_eq!(records(&read(&*disk).unwrap()), rig.model);
+}
+
+#[test]
+fn a_spare_that_comes_too_late_is_removed() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    let plan = loop {
+        rig.commit();
+        if let Some(plan) = rig.writer.wants_spare() {
+            break plan;
+        }
+    };
+    fill(&mut rig, 2);
+    rig.writer.offer_spare(plan.prepare().unwrap());
+    assert_eq!(roles(&disk), [SegmentRole::Linked, SegmentRole::Head]);
+}
+
+#[test]
+fn a_dropped_plan_is_wanted_again() {
+    let mut rig = Rig::new(mem(1));
+    while rig.writer.wants_spare().is_none() {
+        rig.commit();
+    }
+    assert!(rig.writer.wants_spare().is_some());
+}
+
+#[test]
+fn segments_grow_only_while_they_fill_fast() {
+    let sizes = |ms_a_batch: u64| {
+        let disk = mem(1);
+        let options = LogOptions { segment_bytes_max: 256 << 10, ..options() };
+        let view = read_log(&*disk, &options).unwrap();
+        let (mut writer, _) = open_writer(disk.clone(), &view, &options, 0).unwrap();
+        let mut batch = BatchBuf::new();
+        batch.push(1, 0, |_| {});
+        for n in 0..200 {
+            let stamp = Stamp { first_lsn: writer.tail().next(), ..Stamp::default() };
+            writer.append(&mut batch, stamp, n * ms_a_batch).unwrap();
+        }
+        disk.files().into_iter().map(|(_, len)| len >> 10).collect::<Vec<_>>()
+    };
+    assert_eq!(sizes(1)[..3], [64, 128, 256]);
+    assert!(sizes(10_000).iter().all(|len| *len == 64));
+}
+
+#[test]
+fn a_batch_larger_than_any_segment_gets_one_that_holds_it() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    assert!(rig.append_bodies(&[vec![5; 300_000]]).unwrap().rotated);
+    rig.sync().unwrap();
+    assert_eq!(records(&read(&*disk).unwrap()), rig.model);
+}
+
+#[test]
+fn the_largest_batch_that_is_accepted_is_read_and_one_byte_more_is_refused() {
+    let disk = mem(1);
+    let options = LogOptions { batch_bytes_max: 8192, ..options() };
+    let view = read_log(&*disk, &options).unwrap();
+    let (mut writer, _) = open_writer(disk.clone(), &view, &options, 0).unwrap();
+    let mut append = |len: usize| {
+        let mut batch = BatchBuf::new();
+        batch.push(1, 0, |out| out.resize(out.len() + len, 1));
+        let stamp = Stamp { first_lsn: writer.tail().next(), ..Stamp::default() };
+        writer.append(&mut batch, stamp, 0)
+    };
+    let largest = 8192 - 64 - 12;
+    assert_eq!(append(largest).unwrap().bytes, 8192);
+    assert!(matches!(append(largest + 1), Err(LogError::TooLarge { bytes: 12288, max: 8192 })));
+    assert_eq!(append(0).unwrap().bytes, 4096, "the refusal did no harm");
+    assert_eq!(records(&read(&*disk).unwrap()), [(1, 0, vec![1; largest]), (1, 0, vec![])]);
+}
+
+#[test]
+fn a_batch_that_breaks_a_rule_is_refused_and_nothing_is_written() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    let before = disk.changes();
+    let tail = rig.writer.tail();
+    let mut batch = BatchBuf::new();
+    let stamp = Stamp { first_lsn: tail.next(), ..Stamp::default() };
+    assert!(matches!(rig.writer.append(&mut batch, stamp, 0), Err(LogError::Misuse(Misuse::EmptyBatch))));
+    batch.push(0xF0, 0, |_| {});
+    assert!(matches!(rig.writer.append(&mut batch, stamp, 0), Err(LogError::Misuse(Misuse::SpoiledBatch))));
+    batch.clear();
+    batch.push(1, 0, Vec::clear);
+    assert!(matches!(rig.writer.append(&mut batch, stamp, 0), Err(LogError::Misuse(Misuse::SpoiledBatch))));
+    batch.clear();
+    batch.push(1, 0, |_| {});
+    let late = Stamp { first_lsn: tail, ..stamp };
+    assert!(matches!(rig.writer.append(&mut batch, late, 0), Err(LogError::OutOfOrder { .. })));
+    let boast = Stamp { durable_lsn: tail.next(), ..stamp };
+    assert!(matches!(rig.writer.append(&mut batch, boast, 0), Err(LogError::Misuse(Misuse::Stamp(_)))));
+    let flags = Stamp { flags: 1, ..stamp };
+    assert!(matches!(rig.writer.append(&mut batch, flags, 0), Err(LogError::Misuse(Misuse::Flags(1)))));
+    assert_eq!(disk.changes(), before);
+    rig.writer.append(&mut batch, stamp, 0).unwrap();
+}
+
+#[test]
+fn a_stamp_inside_a_batch_is_refused() {
+    let mut rig = Rig::new(mem(1));
+    rig.append_bodies(&[vec![1], vec![2]]).unwrap();
+    assert!(matches!(rig.writer.mark(Lsn(1), 0, false), Err(LogError::Misuse(Misuse::Stamp(Lsn(1))))));
+    rig.writer.mark(Lsn(2), 0, false).unwrap();
+}
+
+#[test]
+fn a_directory_of_other_files_is_not_a_log() {
+    let disk = mem(1);
+    disk.put("thesis.tex", b"");
+    assert!(matches!(read(&*disk), Err(LogError::NotALog { found, .. }) if found == "thesis.tex"));
+}
+
+#[test]
+fn other_files_beside_a_log_are_left_alone() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    disk.put("seg-1.wal", b"");
+    disk.put("notes", b"mine");
+    Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
+    assert_eq!(disk.bytes("notes").unwrap(), b"mine");
+}
+
+#[test]
+fn a_segment_of_another_log_is_refused_with_both_identities() {
+    let (disk, other) = (mem(1), mem(2));
+    let rig = Rig::new(disk.clone());
+    let stranger = Rig::new(other.clone());
+    let bytes = other.bytes("seg-0000000000000001.wal").unwrap();
+    // As it is, the file contradicts its name; with the right number it is still another log's.
+    disk.put("seg-0000000000000002.wal", &bytes);
+    let misplaced = read(&*disk).unwrap_err();
+    assert!(matches!(misplaced.corruption().unwrap().why, Fault::Segment(_)), "{misplaced}");
+    disk.remove("seg-0000000000000002.wal").unwrap();
+    let mut header = horolog_wal::SegmentHeader::decode(&bytes).unwrap();
+    header.segment_id = 2;
+    disk.put("seg-0000000000000002.wal", &[header.encode(), bytes[4096..].to_vec()].concat());
+    match read(&*disk) {
+        Err(LogError::ForeignSegment { segment: 2, ours, theirs }) => {
+            assert_eq!((ours, theirs), (rig.writer.uuid(), stranger.writer.uuid()));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Rewrites the header of a segment, with a checksum that fits.
+fn edit_header(disk: &MemStorage, name: &str, edit: impl FnOnce(&mut [u8])) {
+    let mut bytes = disk.bytes(name).unwrap();
+    edit(&mut bytes[..4088]);
+    let crc = crc32fast::hash(&bytes[..4088]);
+    bytes[4088..4092].copy_from_slice(&crc.to_le_bytes());
+    bytes[4092..4096].copy_from_slice(&(!crc).to_le_bytes());
+    disk.put(name, &bytes);
+}
+
+#[test]
+fn a_later_version_is_refused_as_one() {
+    let refused = |edit: fn(&mut [u8])| {
+        let disk = mem(1);
+        drop(Rig::new(disk.clone()));
+        edit_header(&disk, "seg-0000000000000001.wal", edit);
+        read(&*disk).unwrap_err()
+    };
+    assert!(matches!(refused(|h| h[8] = 3), LogError::NewerVersion { segment: 1, found: 3, known: 0 }));
+    let unknown = |edit| match refused(edit) {
+        LogError::Unknown { what, .. } => what,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(unknown(|h| h[96] = 1), Unknown::Incompatible(1));
+    assert_eq!(unknown(|h| h[64] = 2), Unknown::ChecksumKind(2));
+    assert_eq!(unknown(|h| h[57] = 0x20), Unknown::BlockSize(8192));
+}
+
+#[test]
+fn another_codec_is_refused() {
+    let disk = mem(1);
+    drop(Rig::new(disk.clone()));
+    let refused = read_log(&*disk, &LogOptions { codec: 8, ..options() });
+    assert!(matches!(refused, Err(LogError::Unknown { what: Unknown::Codec(7), .. })));
+}
+
+#[test]
+fn a_missing_segment_in_the_middle_is_corruption_proven_by_the_link() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    fill(&mut rig, 3);
+    let last = read(&*disk).unwrap().segments[1].last_lsn;
+    disk.remove("seg-0000000000000002.wal").unwrap();
+    let error = read(&*disk).unwrap_err();
+    let corruption = error.corruption().unwrap();
+    assert_eq!((corruption.segment, corruption.why, corruption.lost.last), (2, Fault::Missing, last));
+    assert_eq!((corruption.evidence.segment, corruption.evidence.kind), (3, EvidenceKind::Link));
+}
+
+#[test]
+fn a_file_shorter_or_longer_than_its_header_says_is_corruption() {
+    for longer in [false, true] {
+        let disk = mem(1);
+        Rig::new(disk.clone()).commit();
+        let mut bytes = disk.bytes("seg-0000000000000001.wal").unwrap();
+        bytes.resize(if longer { bytes.len() + 1 } else { bytes.len() - 1 }, 0);
+        disk.put("seg-0000000000000001.wal", &bytes);
+        let error = read(&*disk).unwrap_err();
+        assert!(
+            matches!(error.corruption().unwrap().why, Fault::FileLength { expected: 65536, .. }),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_view_that_is_no_longer_true_opens_nothing() {
+    let disk = mem(1);
+    let view = read(&*disk).unwrap();
+    drop(Rig::new(disk.clone()));
+    let opened = open_writer(disk.clone(), &view, &options(), 0);
+    assert!(matches!(opened, Err(LogError::Misuse(Misuse::StaleView))));
+}
+
+#[test]
+fn reading_changes_nothing_and_takes_no_lock() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    fill(&mut rig, 2);
+    let _guard = disk.lock().unwrap();
+    let before = disk.changes();
+    records(&read(&*disk).unwrap());
+    assert_eq!(disk.changes(), before);
+}
+
+#[test]
+fn a_second_locker_is_refused_and_a_drop_lets_the_next_one_in() {
+    let disk = mem(1);
+    let guard = disk.lock().unwrap();
+    assert!(matches!(disk.lock(), Err(StorageError::Locked { .. })));
+    drop(guard);
+    drop(disk.lock().unwrap());
+}
+
+/// Appends one-block batches until the next one needs a new segment, and no spare is there.
+fn fill_to_the_brim(rig: &mut Rig) {
+    let segment = |rig: &Rig| rig.writer.wants_spare().map(|plan| plan.bytes());
+    while segment(rig).is_none() {
+        rig.append_bodies(&[vec![1; 10]]).unwrap();
+    }
+    // Half full: 8 of 16 blocks are used, one is kept for the SEAL.
+    (0..7).for_each(|_| assert!(!rig.append_bodies(&[vec![1; 10]]).unwrap().rotated));
+    rig.sync().unwrap();
+}
+
+#[test]
+fn a_full_disk_at_a_rotation_writes_nothing_and_service_resumes() {
+    for op in [Op::Create, Op::Write, Op::Sync, Op::Rename, Op::SyncDir] {
+        let disk = mem(1);
+        let mut rig = Rig::new(disk.clone());
+        fill_to_the_brim(&mut rig);
+        let (tail, known) = (rig.writer.tail(), rig.model.len());
+        disk.fail_next(op, 0, DiskFault::Full);
+        let refused = rig.append_bodies(&[vec![2; 10]]).unwrap_err();
+        assert!(refused.is_full() && !rig.writer.is_poisoned(), "{op}: {refused}");
+        assert_eq!(rig.writer.tail(), tail);
+        rig.model.truncate(known);
+        assert!(rig.append_bodies(&[vec![3; 10]]).unwrap().rotated);
+        rig.sync().unwrap();
+        let rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
+        check(&read(&*disk).unwrap(), rig.model, rig.acked);
+    }
+}
+
+#[test]
+fn a_failed_write_poisons_and_the_next_life_loses_nothing_promised() {
+    for op in [Op::Write, Op::Sync] {
+        let disk = mem(1);
+        let mut rig = Rig::new(disk.clone());
+        (0..5).for_each(|_| rig.commit());
+        disk.fail_next(op, 0, DiskFault::Io);
+        let failed = rig.append().map(drop).and_then(|()| rig.sync());
+        assert!(matches!(failed, Err(LogError::Storage(StorageError::Io { .. }))));
+        assert!(rig.writer.is_poisoned());
+        let changes = disk.changes();
+        assert!(matches!(rig.append(), Err(LogError::Poisoned)));
+        assert!(matches!(rig.syncer.sync(), Err(LogError::Poisoned)));
+        assert!(matches!(rig.writer.mark(Lsn(0), 0, true), Err(LogError::Poisoned)));
+        assert_eq!(disk.changes(), changes, "no second sync, no further write");
+        let rig = Rig::open(disk.clone(), rig.model, rig.acked, 2).unwrap();
+        // What the page cache showed after the failed sync was copied to fresh blocks before it was believed.
+        check(&read(&disk.power_cut(&mut || false)).unwrap(), rig.model, rig.acked);
+    }
+}
+
+#[test]
+fn a_real_directory_holds_a_log_over_several_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut model, mut acked) = (Vec::new(), 0);
+    for life in 0..3 {
+        let storage = Arc::new(OsStorage::open_or_create(dir.path().join("log")).unwrap());
+        let guard = storage.lock().unwrap();
+        assert!(matches!(storage.lock(), Err(StorageError::Locked { .. })));
+        let mut rig = Rig::open(storage.clone(), model, acked, life).unwrap();
+        fill(&mut rig, 3);
+        rig.mark(true);
+        (model, acked) = (rig.model, rig.acked);
+        drop(guard);
+    }
+    let view = read(&OsStorage::open_existing(dir.path().join("log")).unwrap()).unwrap();
+    assert!(view.clean);
+    check(&view, model, acked);
+}

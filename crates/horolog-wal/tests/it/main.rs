@@ -1,0 +1,10 @@
+//! What the log promises, over a disk that loses power, runs full and rots. Test names are the specification.
+
+#![cfg(test)]
+#![expect(clippy::cast_possible_truncation, reason = "random numbers are cut to size")]
+
+mod crash;
+mod damage;
+mod format;
+mod lifecycle;
+mod rig;

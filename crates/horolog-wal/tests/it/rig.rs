@@ -1,0 +1,158 @@
+//! The only module that knows how to drive the log: a writer with a model beside it.
+
+use std::sync::Arc;
+
+use horolog_storage::{MemStorage, Storage};
+use horolog_wal::{
+    Appended, BatchBuf, LogError, LogOptions, LogView, Lsn, Stamp, Syncer, Writer, open_writer, read_log,
+};
+
+/// A small generator: seeded, so that every failure can be had again.
+#[derive(Clone)]
+pub(crate) struct Rng(pub(crate) u64);
+
+impl Rng {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// What a record of the model is: kind, flags, body.
+pub(crate) type Model = Vec<(u8, u8, Vec<u8>)>;
+
+pub(crate) fn options() -> LogOptions {
+    LogOptions { segment_bytes_min: 64 << 10, segment_bytes_max: 64 << 10, codec: 7, ..LogOptions::default() }
+}
+
+/// A writer, and what it should have written.
+pub(crate) struct Rig {
+    pub(crate) writer: Writer,
+    pub(crate) syncer: Syncer,
+    pub(crate) rng: Rng,
+    /// Every record appended, also by earlier lives.
+    pub(crate) model: Model,
+    /// What was promised.
+    pub(crate) acked: u64,
+}
+
+impl Rig {
+    /// Opens what is there, holding it against the model of an earlier life.
+    pub(crate) fn open(
+        storage: Arc<dyn Storage>,
+        model: Model,
+        acked: u64,
+        seed: u64,
+    ) -> Result<Self, LogError> {
+        Self::open_with(&options(), storage, model, acked, seed)
+    }
+
+    fn open_with(
+        options: &LogOptions,
+        storage: Arc<dyn Storage>,
+        model: Model,
+        acked: u64,
+        seed: u64,
+    ) -> Result<Self, LogError> {
+        let view = read_log(&*storage, options)?;
+        let model = check(&view, model, acked);
+        let (writer, syncer) = open_writer(storage, &view, options, 0)?;
+        let acked = model.len() as u64;
+        assert_eq!(writer.tail(), Lsn(acked), "all that was valid is in the new segment");
+        Ok(Self { writer, syncer, rng: Rng(seed), model, acked })
+    }
+
+    /// A log of segments of 32 KiB, so that all their bytes can be tried.
+    pub(crate) fn tiny(storage: Arc<dyn Storage>) -> Self {
+        let options = LogOptions { segment_bytes_min: 32 << 10, segment_bytes_max: 32 << 10, ..options() };
+        Self::open_with(&options, storage, Vec::new(), 0, 1).unwrap()
+    }
+
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
+        Self::open(storage, Vec::new(), 0, 1).unwrap()
+    }
+
+    /// Appends a batch of `bodies`; the model has them whether that goes well or not.
+    pub(crate) fn append_bodies(&mut self, bodies: &[Vec<u8>]) -> Result<Appended, LogError> {
+        let first_lsn = self.writer.tail().next();
+        let mut batch = BatchBuf::new();
+        for body in bodies {
+            let (kind, flags) = (self.rng.below(0x80) as u8, self.rng.next() as u8);
+            batch.push(kind, flags, |out| out.extend_from_slice(body));
+            self.model.push((kind, flags, body.clone()));
+        }
+        let stamp = Stamp { first_lsn, durable_lsn: Lsn(self.acked), engine_tick: first_lsn.0, flags: 0 };
+        self.writer.append(&mut batch, stamp, 20_000 * first_lsn.0)
+    }
+
+    /// Appends a batch of a few small records or, rarely, of a large one.
+    pub(crate) fn append(&mut self) -> Result<Appended, LogError> {
+        let count = 1 + self.rng.below(4);
+        let bodies: Vec<_> = (0..count)
+            .map(|_| {
+                let len = if self.rng.one_in(12) { self.rng.below(9000) } else { self.rng.below(80) };
+                (0..len).map(|_| self.rng.next() as u8).collect()
+            })
+            .collect();
+        self.append_bodies(&bodies)
+    }
+
+    /// Syncs, and promises everything appended.
+    pub(crate) fn sync(&mut self) -> Result<(), LogError> {
+        let upto = self.writer.tail();
+        self.syncer.sync()?;
+        self.acked = upto.0;
+        Ok(())
+    }
+
+    pub(crate) fn commit(&mut self) {
+        self.append().unwrap();
+        self.sync().unwrap();
+    }
+
+    pub(crate) fn mark(&mut self, clean: bool) {
+        self.writer.mark(Lsn(self.acked), 0, clean).unwrap();
+        self.syncer.sync().unwrap();
+    }
+}
+
+/// All records of a view.
+pub(crate) fn records(view: &LogView) -> Model {
+    let mut found: Model = Vec::new();
+    view.for_each_record::<()>(Lsn(1), &mut |record| {
+        assert_eq!(record.lsn, Lsn(found.len() as u64 + 1), "LSNs are dense");
+        found.push((record.kind, record.flags, record.body.to_vec()));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(view.valid, Lsn(found.len() as u64));
+    found
+}
+
+/// A view must hold all that was promised and nothing that was not appended. Returns what it holds.
+#[track_caller]
+pub(crate) fn check(view: &LogView, model: Model, acked: u64) -> Model {
+    let found = records(view);
+    assert!(found.len() as u64 >= acked, "{acked} promised, {} found", found.len());
+    assert!(view.durable <= view.valid);
+    assert!(model.starts_with(&found), "what is found is a prefix of what was appended");
+    found
+}
+
+pub(crate) fn mem(seed: u64) -> Arc<MemStorage> {
+    Arc::new(MemStorage::new(seed))
+}
+
+pub(crate) fn read(storage: &dyn Storage) -> Result<LogView, LogError> {
+    read_log(storage, &options())
+}
