@@ -1,0 +1,177 @@
+//! Records between `apply` and the medium: the open batch, closed ones, and written ones that are not synced yet.
+//!
+//! # Invariants (asserted by [`Buffers::check`])
+//!
+//! 1. Batches hold dense LSNs in the order open after closed after writing after unsynced.
+//! 2. `bytes` is the sum of the bytes of all of them and never exceeds `bytes_max`.
+
+use std::collections::VecDeque;
+
+use horolog_state::{Lsn, Record, codec};
+use horolog_wal::BatchBuf;
+
+/// A batch on its way, and the records it holds.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// Its first record.
+    pub(crate) first: Lsn,
+    /// How many records it holds.
+    pub(crate) count: u64,
+    /// Their bytes.
+    pub(crate) buf: BatchBuf,
+}
+
+impl Batch {
+    /// Its last record.
+    pub(crate) fn last(&self) -> Lsn {
+        Lsn(self.first.0 + self.count.saturating_sub(1))
+    }
+}
+
+/// Who asks for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// New work. It is refused first.
+    Ordinary,
+    /// What brings work to its end: deliveries, completions, failures, cancels. It may use the reserve.
+    Reserved,
+}
+
+/// No room is left for a record; it comes back as batches are synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom {
+    pub(crate) unsynced_bytes: usize,
+    pub(crate) bytes_max: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    open: Option<Batch>,
+    closed: VecDeque<Batch>,
+    /// Bytes of the batch that a hand is writing.
+    writing_bytes: usize,
+    unsynced: VecDeque<Batch>,
+    pool: Vec<BatchBuf>,
+    bytes: usize,
+    bytes_max: usize,
+    batch_bytes: usize,
+}
+
+/// Batches kept for reuse.
+const POOL_MAX: usize = 4;
+
+/// The batch size at which a new batch is begun. Larger ones gain nothing (a sync of 1 MiB costs a few of 64 KiB).
+pub(crate) const BATCH_BYTES: usize = 256 << 10;
+
+impl Buffers {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            open: None,
+            closed: VecDeque::new(),
+            writing_bytes: 0,
+            unsynced: VecDeque::new(),
+            pool: Vec::new(),
+            bytes: 0,
+            bytes_max,
+            batch_bytes: BATCH_BYTES,
+        }
+    }
+
+    /// Whether a record of at most `bytes` bytes finds room.
+    pub(crate) fn room(&self, bytes: usize, room: Room) -> Result<(), NoRoom> {
+        let bytes_max = match room {
+            Room::Ordinary => self.bytes_max - self.bytes_max / 16,
+            Room::Reserved => self.bytes_max,
+        };
+        if self.bytes + bytes <= bytes_max {
+            Ok(())
+        } else {
+            Err(NoRoom { unsynced_bytes: self.bytes, bytes_max })
+        }
+    }
+
+    /// Closes the open batch if it is large enough. Called between commands only: what one command writes stays in one
+    /// batch, and so happens whole or not at all.
+    pub(crate) fn seam(&mut self) {
+        if self.open.as_ref().is_some_and(|batch| batch.buf.len_bytes() >= self.batch_bytes)
+            && let Some(batch) = self.open.take()
+        {
+            self.closed.push_back(batch);
+        }
+    }
+
+    /// Encodes a record into the open batch.
+    pub(crate) fn push(&mut self, lsn: Lsn, record: &Record<'_>) {
+        let pool = &mut self.pool;
+        let batch = self.open.get_or_insert_with(|| Batch {
+            first: lsn,
+            count: 0,
+            buf: pool.pop().unwrap_or_default(),
+        });
+        self.bytes += batch.buf.push(record.kind().code(), 0, |out| codec::encode(record, out));
+        batch.count += 1;
+    }
+
+    /// Whether there is anything to write.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.open.is_some() || !self.closed.is_empty()
+    }
+
+    /// The next batch to write.
+    pub(crate) fn take(&mut self) -> Option<Batch> {
+        let batch = self.closed.pop_front().or_else(|| self.open.take())?;
+        self.writing_bytes = batch.buf.len_bytes();
+        Some(batch)
+    }
+
+    /// The batch taken was written. Its bytes are kept until it is durable.
+    pub(crate) fn written(&mut self, batch: Batch) {
+        self.writing_bytes = 0;
+        self.unsynced.push_back(batch);
+    }
+
+    /// The batch taken could not be written. Its bytes are kept: memory is never rolled back.
+    pub(crate) fn not_written(&mut self, batch: Batch) {
+        self.writing_bytes = 0;
+        self.closed.push_front(batch);
+    }
+
+    /// Everything up to `durable` is on the medium; its bytes are let go. Says whether room came back.
+    pub(crate) fn synced(&mut self, durable: Lsn) -> bool {
+        let before = self.bytes;
+        while self.unsynced.front().is_some_and(|batch| batch.last() <= durable) {
+            let Some(batch) = self.unsynced.pop_front() else { break };
+            self.bytes -= batch.buf.len_bytes();
+            if self.pool.len() < POOL_MAX && batch.buf.len_bytes() <= 2 * self.batch_bytes {
+                let mut buf = batch.buf;
+                buf.clear();
+                self.pool.push(buf);
+            }
+        }
+        self.bytes < before
+    }
+
+    /// Bytes of records that are not durable yet.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Asserts the invariants of the module.
+    #[cfg(test)]
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let batches = || self.unsynced.iter().chain(&self.closed).chain(&self.open);
+        let mut last: Option<Lsn> = None;
+        for batch in batches() {
+            let gap_is_being_written = self.writing_bytes > 0;
+            if last.is_some_and(|last| batch.first != last.next()) && !gap_is_being_written {
+                return Err("I1: batches are not dense");
+            }
+            last = Some(batch.last());
+        }
+        let sum: usize = batches().map(|batch| batch.buf.len_bytes()).sum();
+        if sum + self.writing_bytes != self.bytes || self.bytes > self.bytes_max {
+            return Err("I2: bytes does not add up");
+        }
+        Ok(())
+    }
+}

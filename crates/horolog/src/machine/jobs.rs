@@ -1,0 +1,319 @@
+//! Jobs and the hands that do them: the machine says what is to be written and synced; a hand does it without the lock.
+//!
+//! | job | at a time | offered when |
+//! | --- | --- | --- |
+//! | [`Job::Write`] | one | there are unwritten records, and no sync is running or something waits for `written` |
+//! | [`Job::Sync`] | one, may run beside a write | written > durable, and a `Synced` record waits or a `sync_within` is over |
+//! | [`Job::Mark`] | one, alone | all is durable, no batch says so yet, and nothing was written for [`MARK_AFTER_IDLE_NS`] |
+//! | [`Job::Spare`] | one, beside anything | the log has said that it wants a spare segment |
+
+use horolog_state::{Lsn, Now};
+use horolog_wal::LogError;
+
+use super::{Batch, Closing, Failure, Machine};
+use crate::shell::{Hand, Heart, Positions};
+use crate::timer::Durability;
+
+/// After this long without a write the log is told what is durable.
+pub(crate) const MARK_AFTER_IDLE_NS: u64 = 10_000_000;
+
+/// Work to be done without the lock.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Write this batch.
+    Write {
+        /// The batch.
+        batch: Batch,
+        /// What is known to be durable: the evidence that the batch carries.
+        durable: Lsn,
+        /// The elapsed tick.
+        tick: u64,
+    },
+    /// Make everything written so far durable.
+    Sync {
+        /// What was written when the job was taken.
+        upto: Lsn,
+    },
+    /// Write an empty batch that says what is durable, and sync it.
+    Mark {
+        /// What is durable.
+        durable: Lsn,
+        /// The elapsed tick.
+        tick: u64,
+        /// Nothing follows: the log is being closed.
+        clean: bool,
+    },
+    /// Prepare a spare segment.
+    Spare,
+}
+
+/// A job as it ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The job.
+    pub(crate) job: Job,
+    /// How it ended.
+    pub(crate) result: JobResult,
+}
+
+/// What a journal says of a job: for a write, whether it wants a spare segment now.
+pub(crate) type JobResult = Result<bool, LogError>;
+
+/// Whose turn it is at the log, and who waits for what.
+#[derive(Debug)]
+pub(crate) struct LogTurns {
+    writing: bool,
+    /// The sync that is running covers this much.
+    syncing: Option<Lsn>,
+    syncs_done: u64,
+    /// An empty batch is being written and synced.
+    marking: bool,
+    sparing: bool,
+    wants_spare: bool,
+    /// The highest record that something with level `Written` waits for.
+    wanted_written: Lsn,
+    /// The highest record that was promised to be durable.
+    wanted_durable: Lsn,
+    /// When the oldest record that was promised a sync "within" has to be synced, in elapsed nanoseconds.
+    sync_by_ns: Option<u64>,
+    /// The shortest such promise since a sync last covered them all.
+    sync_within_ns: u64,
+    /// What the last batch said was durable.
+    stamped: Lsn,
+    last_write_ns: u64,
+    pub(super) clean_written: bool,
+    pub(super) spare_failures: u64,
+}
+
+impl LogTurns {
+    pub(super) fn new(now: &Now) -> Self {
+        Self {
+            writing: false,
+            syncing: None,
+            syncs_done: 0,
+            marking: false,
+            sparing: false,
+            wants_spare: false,
+            wanted_written: Lsn::ZERO,
+            wanted_durable: Lsn::ZERO,
+            sync_by_ns: None,
+            sync_within_ns: u64::MAX,
+            stamped: Lsn::ZERO,
+            last_write_ns: now.elapsed_ns,
+            clean_written: false,
+            spare_failures: 0,
+        }
+    }
+
+    /// Notes what was promised for a record.
+    pub(super) fn note(&mut self, lsn: Lsn, durability: Durability, now: &Now) {
+        match durability {
+            Durability::Synced => self.wanted_durable = lsn,
+            Durability::Written { sync_within } => {
+                let within_ns = u64::try_from(sync_within.as_nanos()).unwrap_or(u64::MAX);
+                self.sync_within_ns = self.sync_within_ns.min(within_ns);
+                let by_ns = now.elapsed_ns.saturating_add(within_ns);
+                self.sync_by_ns = Some(self.sync_by_ns.map_or(by_ns, |earlier| earlier.min(by_ns)));
+                self.wanted_written = lsn;
+            }
+        }
+    }
+
+    /// Everything up to `lsn` has to become durable.
+    pub(super) fn promise_durable(&mut self, lsn: Lsn) {
+        self.wanted_durable = self.wanted_durable.max(lsn);
+    }
+
+    /// A sync begins. What it does not cover was applied after the last write and has the shortest promise's time left.
+    fn begin_term(&mut self, leaves_some: bool, now: &Now) {
+        if leaves_some && self.sync_by_ns.is_some() {
+            self.sync_by_ns = Some(now.elapsed_ns.saturating_add(self.sync_within_ns));
+        } else {
+            (self.sync_by_ns, self.sync_within_ns) = (None, u64::MAX);
+        }
+    }
+
+    pub(super) fn wants_written(&mut self, lsn: Lsn) {
+        self.wanted_written = self.wanted_written.max(lsn);
+    }
+}
+
+impl Machine {
+    fn offers_write(&self) -> bool {
+        let wanted = self.log.syncing.is_none() || self.log.wanted_written > self.written;
+        !self.log.writing && !self.log.marking && wanted && self.buffers.has_unwritten()
+    }
+
+    fn take_write(&mut self, now: &Now) -> Option<Job> {
+        if !self.offers_write() {
+            return None;
+        }
+        let batch = self.buffers.take()?;
+        self.log.writing = true;
+        self.log.stamped = self.durable;
+        Some(Job::Write { batch, durable: self.durable, tick: now.elapsed.0 })
+    }
+
+    fn offers_sync(&self, now: &Now) -> bool {
+        let promised = self.log.wanted_durable > self.durable;
+        let overdue = self.log.sync_by_ns.is_some_and(|by_ns| by_ns <= now.elapsed_ns);
+        let free = self.log.syncing.is_none() && !self.log.marking;
+        free && self.written > self.durable && (promised || overdue)
+    }
+
+    fn take_sync(&mut self, now: &Now) -> Option<Job> {
+        if !self.offers_sync(now) {
+            return None;
+        }
+        self.log.syncing = Some(self.written);
+        self.log.begin_term(self.state.applied() > self.written, now);
+        Some(Job::Sync { upto: self.written })
+    }
+
+    /// All is durable and the log does not say so yet.
+    pub(super) fn unmarked(&self) -> bool {
+        let all_durable = self.state.applied() == self.durable;
+        all_durable
+            && (self.log.stamped < self.durable || (self.closing == Closing::All && !self.log.clean_written))
+    }
+
+    fn offers_mark(&self, now: &Now) -> bool {
+        let idle = now.elapsed_ns.saturating_sub(self.log.last_write_ns) >= MARK_AFTER_IDLE_NS;
+        let free = !self.log.writing && self.log.syncing.is_none() && !self.log.marking;
+        free && self.unmarked() && (idle || self.closing == Closing::All)
+    }
+
+    fn take_mark(&mut self, now: &Now) -> Option<Job> {
+        if !self.offers_mark(now) {
+            return None;
+        }
+        self.log.marking = true;
+        Some(Job::Mark { durable: self.durable, tick: now.elapsed.0, clean: self.closing == Closing::All })
+    }
+
+    fn take_spare(&mut self) -> Option<Job> {
+        if !self.log.wants_spare || self.log.sparing {
+            return None;
+        }
+        self.log.sparing = true;
+        Some(Job::Spare)
+    }
+
+    fn wrote(&mut self, batch: Batch, wants_spare: bool, now: &Now) {
+        self.log.writing = false;
+        self.log.last_write_ns = now.elapsed_ns;
+        self.log.wants_spare |= wants_spare;
+        self.written = batch.last();
+        self.buffers.written(batch);
+    }
+
+    fn synced(&mut self, upto: Lsn, now: &Now) {
+        self.log.syncing = None;
+        self.log.syncs_done += 1;
+        self.log.last_write_ns = now.elapsed_ns;
+        self.durable = upto;
+        if self.buffers.synced(upto) {
+            self.timer.look_again();
+        }
+    }
+}
+
+impl Heart for Machine {
+    type Now = Now;
+    type Job = Job;
+    type Outcome = Outcome;
+    type Outgoing = super::Begun;
+
+    fn take_job(&mut self, hand: Hand, now: Now) -> Option<Job> {
+        if self.failure.is_some() {
+            return None;
+        }
+        match hand {
+            Hand::Log => self.take_write(&now).or_else(|| self.take_sync(&now)),
+            Hand::Keep => self.take_mark(&now).or_else(|| self.take_spare()),
+        }
+    }
+
+    /// A failure of a write or a sync ends all log jobs; a spare that could not be prepared is asked for again at the
+    /// next write.
+    fn report(&mut self, outcome: Outcome, now: Now) {
+        match (outcome.job, outcome.result) {
+            (Job::Write { batch, .. }, Ok(wants_spare)) => self.wrote(batch, wants_spare, &now),
+            (Job::Write { batch, .. }, Err(error)) => {
+                self.log.writing = false;
+                self.buffers.not_written(batch);
+                self.fail(Failure::Log(error));
+            }
+            (Job::Sync { upto }, Ok(_)) => self.synced(upto, &now),
+            (Job::Mark { durable, clean, .. }, Ok(wants_spare)) => {
+                self.log.marking = false;
+                (self.log.stamped, self.log.clean_written) = (durable, clean);
+                self.log.wants_spare |= wants_spare;
+            }
+            (Job::Sync { .. } | Job::Mark { .. }, Err(error)) => {
+                (self.log.marking, self.log.syncing) = (false, None);
+                self.fail(Failure::Log(error));
+            }
+            (Job::Spare, result) => {
+                (self.log.sparing, self.log.wants_spare) = (false, false);
+                self.log.spare_failures += u64::from(result.is_err());
+            }
+        }
+    }
+
+    fn grant(&mut self, now: Now) -> bool {
+        self.grant_releases(&now)
+    }
+
+    fn take_outgoing(&mut self, out: &mut Vec<super::Begun>) {
+        self.in_transit -= self.outgoing.len();
+        out.append(&mut self.outgoing);
+    }
+
+    fn positions(&self) -> Positions {
+        Positions {
+            written: self.written.0,
+            durable: self.durable.0,
+            syncs_done: self.log.syncs_done,
+            failed: self.failure.is_some(),
+        }
+    }
+
+    fn generation_of(&self, lsn: u64) -> u64 {
+        match self.log.syncing {
+            Some(upto) if lsn > upto.0 => self.log.syncs_done + 2,
+            _ => self.log.syncs_done + 1,
+        }
+    }
+
+    fn wants(&self, hand: Hand, now: Now) -> bool {
+        let wanted = match hand {
+            Hand::Log => self.offers_write() || self.offers_sync(&now),
+            Hand::Keep => (self.log.wants_spare && !self.log.sparing) || self.offers_mark(&now),
+        };
+        wanted && self.failure.is_none()
+    }
+
+    /// A sync "within" comes due; or the log may be idle by then.
+    fn looks_again_at_ns(&self, hand: Hand) -> Option<u64> {
+        if self.failure.is_some() {
+            return None;
+        }
+        match hand {
+            Hand::Log => self.log.sync_by_ns,
+            Hand::Keep => self.unmarked().then(|| self.log.last_write_ns.saturating_add(MARK_AFTER_IDLE_NS)),
+        }
+    }
+
+    fn present_ns(now: Now) -> u64 {
+        now.elapsed_ns
+    }
+
+    fn take_kick(&mut self) -> bool {
+        std::mem::take(&mut self.timer.look_again)
+    }
+
+    fn panicked(&mut self, thread: &'static str) {
+        self.fail(Failure::Panicked { thread });
+    }
+}

@@ -1,0 +1,68 @@
+//! What can be asked. Answers are of this moment and name the record that they include.
+
+use horolog_state::{Now, TimerId};
+
+use super::Machine;
+use super::delivery::instant;
+use crate::stats::{DeadInfo, Stats, TimerInfo};
+
+impl Machine {
+    pub(crate) fn info(&self, id: TimerId, now: &Now) -> Option<TimerInfo> {
+        let timer = self.state.view(id)?;
+        Some(TimerInfo {
+            id,
+            phase: timer.phase,
+            deadline: instant(timer.due, self.options.tick_len, now),
+            deliveries: timer.deliveries,
+            failures: timer.failures,
+            cancelled: timer.doomed,
+            recurs: timer.recurrence.is_some(),
+            key: timer.key.to_vec(),
+            payload: timer.payload.to_vec(),
+            as_of: self.state.applied().0,
+        })
+    }
+
+    pub(crate) fn dead(&self) -> Vec<DeadInfo> {
+        let letters = self.state.dead_letters();
+        letters
+            .filter_map(|(id, letter)| {
+                let timer = self.state.view(id)?;
+                Some(DeadInfo {
+                    id,
+                    occurrence: letter.occurrence,
+                    reason: letter.reason,
+                    deliveries: letter.deliveries,
+                    message: letter.message.clone(),
+                    key: timer.key.to_vec(),
+                    payload: timer.payload.to_vec(),
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let stats = Stats {
+            as_of: self.state.applied().0,
+            written: self.written.0,
+            durable: self.durable.0,
+            epoch: self.state.epoch(),
+            timers: self.state.len() as u64,
+            ready: self.ready.len() as u64,
+            backlog: self.ready.backlog_len() as u64,
+            in_flight: self.state.leased(),
+            memory_bytes: self.state.bytes() as u64,
+            unsynced_bytes: self.buffers.bytes() as u64,
+            clock_steps: self.timer.clock_steps,
+            spare_failures: self.log.spare_failures,
+            poisoned: self.failure.is_some(),
+            ..Stats::default()
+        };
+        stats.with_totals(self.state.totals())
+    }
+
+    /// The timer thread is to look at the clock again.
+    pub(crate) fn look_again(&mut self) {
+        self.timer.look_again();
+    }
+}

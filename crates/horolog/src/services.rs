@@ -1,0 +1,184 @@
+//! What the shell needs from outside: clocks, the journal, consumers, and the timer thread.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::Waker;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Select, Sender, TrySendError, bounded};
+use horolog_state::Now;
+
+use crate::clock::{Clock, Timelines};
+use crate::due::Due;
+use crate::error::Indeterminate;
+use crate::journal::{self, Journal};
+use crate::machine::{Begun, Failure, Job, Machine, Outcome, Turn};
+use crate::shell::{Outside, Shell};
+use crate::sync::Mutex;
+
+/// The engine's inside: the machine in its shell.
+pub(crate) type Core = Shell<Machine, Services>;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Services {
+    clock: Arc<dyn Clock>,
+    timelines: Timelines,
+    journal: Arc<dyn Journal>,
+    /// `None` once the engine is shut down: consumers see the end of the channel then.
+    due_sender: Mutex<Option<Sender<Due>>>,
+    due_receiver: Receiver<Due>,
+    /// Occurrences that have left the machine and are not in the channel yet.
+    sending: AtomicUsize,
+    timer_kick: Sender<()>,
+    timer_kicked: Receiver<()>,
+    stopping: AtomicBool,
+    consumers: Mutex<Vec<Waker>>,
+    core: OnceLock<Weak<Core>>,
+}
+
+impl Services {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        timelines: Timelines,
+        journal: Arc<dyn Journal>,
+        due_capacity: usize,
+    ) -> Self {
+        let (due_sender, due_receiver) = bounded(due_capacity);
+        let (timer_kick, timer_kicked) = bounded(1);
+        Self {
+            clock,
+            timelines,
+            journal,
+            due_sender: Mutex::new(Some(due_sender)),
+            due_receiver,
+            sending: AtomicUsize::new(0),
+            timer_kick,
+            timer_kicked,
+            stopping: AtomicBool::new(false),
+            consumers: Mutex::new(Vec::new()),
+            core: OnceLock::new(),
+        }
+    }
+
+    /// Tells the services whom outcomes are to be reported to.
+    pub(crate) fn belong_to(&self, core: &Arc<Core>) {
+        // A second call would name the same core: `Engine` makes one of each.
+        let _ = self.core.set(Arc::downgrade(core));
+    }
+
+    pub(crate) fn due_receiver(&self) -> &Receiver<Due> {
+        &self.due_receiver
+    }
+
+    /// Files a waker of somebody who awaits an occurrence.
+    pub(crate) fn file_consumer(&self, waker: &Waker) {
+        let mut consumers = self.consumers.lock();
+        if !consumers.iter().any(|filed| filed.will_wake(waker)) {
+            consumers.push(waker.clone());
+        }
+    }
+
+    /// Wakes everybody who awaits an occurrence: there is one, or there will be none.
+    pub(crate) fn wake_consumers(&self) {
+        let consumers = std::mem::take(&mut *self.consumers.lock());
+        for waker in consumers {
+            waker.wake();
+        }
+    }
+
+    /// Takes what no consumer has received out of the channel and ends it. Those occurrences stay in flight for the
+    /// log, and are delivered again at the next opening.
+    pub(crate) fn end_consumers(&self) {
+        self.due_sender.lock().take();
+        for due in self.due_receiver.try_iter() {
+            due.settle();
+        }
+        self.wake_consumers();
+    }
+
+    pub(crate) fn stop_timer(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.kick_timer();
+    }
+
+    /// Occurrences that consumers have not received.
+    ///
+    /// `sending` is read first: an occurrence on its way from there to the channel is counted twice rather than not at
+    /// all, so the channel never holds more than its capacity.
+    fn queued(&self) -> usize {
+        let sending = self.sending.load(Ordering::Acquire);
+        sending + self.due_receiver.len()
+    }
+
+    /// Waits until it is time for another turn; `false` when the engine is being shut down.
+    fn wait_for_turn(&self, turn: Turn, consumers: Option<&Sender<Due>>) -> bool {
+        if !turn.more {
+            let mut select = Select::new();
+            select.recv(&self.timer_kicked);
+            if let Some(consumers) = consumers.filter(|_| turn.starved) {
+                select.send(consumers);
+            }
+            // A time-out, a kick and room at the consumers all mean the same: look again.
+            let _ = select.ready_timeout(Duration::from_nanos(turn.sleep_ns.max(1)));
+        }
+        let _ = self.timer_kicked.try_recv();
+        !self.stopping.load(Ordering::Acquire)
+    }
+}
+
+impl Outside<Machine> for Services {
+    fn now(&self) -> Now {
+        self.timelines.now(self.clock.times())
+    }
+
+    fn perform(&self, job: Job) -> Outcome {
+        journal::perform(&*self.journal, job)
+    }
+
+    fn will_send(&self, count: usize) {
+        self.sending.fetch_add(count, Ordering::AcqRel);
+    }
+
+    fn send(&self, outgoing: Vec<Begun>) {
+        let count = outgoing.len();
+        let sender = self.due_sender.lock().clone();
+        if let Some((core, sender)) = self.core.get().and_then(Weak::upgrade).zip(sender) {
+            for begun in outgoing {
+                match sender.try_send(Due::new(begun, &core)) {
+                    Ok(()) => {}
+                    // Room was counted before it was begun, and this engine holds a receiver. Were it otherwise, the
+                    // occurrence would fail as dropped and be tried again: late, not lost.
+                    Err(TrySendError::Full(due) | TrySendError::Disconnected(due)) => drop(due),
+                }
+            }
+        }
+        self.sending.fetch_sub(count, Ordering::AcqRel);
+        self.wake_consumers();
+    }
+
+    fn kick_timer(&self) {
+        // A full channel means that it will look anyway.
+        let _ = self.timer_kick.try_send(());
+    }
+}
+
+impl Core {
+    /// The life of the timer thread: turns, and sleep until the next one.
+    pub(crate) fn run_timer(&self) {
+        let consumers = self.outside().due_sender.lock().clone();
+        loop {
+            let turn = self.hold(|machine, now| machine.advance(&now, self.outside().queued()));
+            if !self.outside().wait_for_turn(turn, consumers.as_ref()) {
+                return;
+            }
+        }
+    }
+
+    /// What failed, for somebody whose record it carried.
+    pub(crate) fn indeterminate(&self) -> Indeterminate {
+        let failure = self.hold(|machine, _| machine.failure().cloned());
+        let unknown = || Arc::new(Failure::Panicked { thread: "an unknown thread" });
+        Indeterminate { failure: failure.unwrap_or_else(unknown) }
+    }
+}

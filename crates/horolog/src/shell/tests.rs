@@ -1,0 +1,344 @@
+//! Models of the shell with a stub heart: turn hand-over, generations, tickets, poison, shutdown.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p horolog --lib shell` explores every interleaving up to a bound of
+//! preemptions; a lost wake-up shows as a deadlock. Without `--cfg loom` the same scenarios run a few hundred times on
+//! real threads.
+
+use std::task::{Wake, Waker};
+
+use super::*;
+
+#[cfg(loom)]
+use loom::sync::Arc;
+#[cfg(loom)]
+use loom::thread;
+#[cfg(not(loom))]
+use std::sync::Arc;
+#[cfg(not(loom))]
+use std::thread;
+
+/// Records are numbers; a write covers all applied ones, a sync all written ones.
+#[derive(Debug, Default)]
+struct Stub {
+    applied: u64,
+    written: u64,
+    durable: u64,
+    writing: bool,
+    syncing: Option<u64>,
+    syncs_done: u64,
+    wanted_written: u64,
+    failed: bool,
+}
+
+impl Stub {
+    fn submit(&mut self, level: Level) -> u64 {
+        self.applied += 1;
+        if level == Level::Written {
+            self.wanted_written = self.applied;
+        }
+        self.applied
+    }
+
+    fn offers_write(&self) -> bool {
+        let wanted = self.syncing.is_none() || self.wanted_written > self.written;
+        !self.failed && !self.writing && self.applied > self.written && wanted
+    }
+
+    fn offers_sync(&self) -> bool {
+        !self.failed && self.syncing.is_none() && self.written > self.durable
+    }
+}
+
+#[derive(Debug)]
+enum StubJob {
+    Write(u64),
+    Sync(u64),
+}
+
+impl Heart for Stub {
+    type Now = ();
+    type Job = StubJob;
+    type Outcome = (StubJob, bool);
+    type Outgoing = ();
+
+    fn take_job(&mut self, hand: Hand, (): ()) -> Option<StubJob> {
+        if hand == Hand::Keep {
+            None
+        } else if self.offers_write() {
+            self.writing = true;
+            Some(StubJob::Write(self.applied))
+        } else if self.offers_sync() {
+            self.syncing = Some(self.written);
+            Some(StubJob::Sync(self.written))
+        } else {
+            None
+        }
+    }
+
+    fn report(&mut self, (job, worked): (StubJob, bool), (): ()) {
+        self.failed |= !worked;
+        match job {
+            StubJob::Write(upto) => {
+                self.writing = false;
+                self.written = if worked { upto } else { self.written };
+            }
+            StubJob::Sync(upto) => {
+                self.syncing = None;
+                if worked {
+                    assert!(upto >= self.durable, "syncs end in order");
+                    self.durable = upto;
+                    self.syncs_done += 1;
+                }
+            }
+        }
+    }
+
+    fn grant(&mut self, (): ()) -> bool {
+        false
+    }
+
+    fn take_outgoing(&mut self, _: &mut Vec<()>) {}
+
+    fn positions(&self) -> Positions {
+        Positions {
+            written: self.written,
+            durable: self.durable,
+            syncs_done: self.syncs_done,
+            failed: self.failed,
+        }
+    }
+
+    fn generation_of(&self, lsn: u64) -> u64 {
+        match self.syncing {
+            Some(upto) if lsn > upto => self.syncs_done + 2,
+            _ => self.syncs_done + 1,
+        }
+    }
+
+    fn wants(&self, hand: Hand, (): ()) -> bool {
+        hand == Hand::Log && (self.offers_write() || self.offers_sync())
+    }
+
+    fn looks_again_at_ns(&self, _: Hand) -> Option<u64> {
+        None
+    }
+
+    fn present_ns((): ()) -> u64 {
+        0
+    }
+
+    fn take_kick(&mut self) -> bool {
+        false
+    }
+
+    fn panicked(&mut self, _: &'static str) {
+        self.failed = true;
+    }
+}
+
+/// Jobs that work, or syncs that do not, or a job that panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    Works,
+    SyncFails,
+    SyncPanics,
+}
+
+impl Outside<Stub> for Disk {
+    fn now(&self) {}
+
+    fn perform(&self, job: StubJob) -> (StubJob, bool) {
+        thread::yield_now();
+        let is_sync = matches!(job, StubJob::Sync(_));
+        assert!(!is_sync || *self != Self::SyncPanics, "the disk is gone");
+        (job, !is_sync || *self != Self::SyncFails)
+    }
+
+    fn will_send(&self, _: usize) {}
+
+    fn send(&self, _: Vec<()>) {}
+
+    fn kick_timer(&self) {}
+}
+
+type StubShell = Shell<Stub, Disk>;
+
+fn shell(disk: Disk) -> Arc<StubShell> {
+    Arc::new(Shell::new(Stub::default(), disk))
+}
+
+/// Runs a scenario: every interleaving under loom, many times otherwise.
+#[cfg(loom)]
+fn model(scenario: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(3));
+    builder.check(scenario);
+}
+
+#[cfg(not(loom))]
+fn model(scenario: impl Fn()) {
+    for _ in 0..300 {
+        scenario();
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    shell: &Arc<StubShell>,
+    life: impl FnOnce(&StubShell) -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let shell = Arc::clone(shell);
+    thread::spawn(move || life(&shell))
+}
+
+fn join<T>(thread: thread::JoinHandle<T>) -> T {
+    thread.join().expect("the thread ends without a panic")
+}
+
+/// A blocking call: what `Engine::schedule` does.
+fn schedule(shell: &StubShell) -> Result<u64, Failed> {
+    let lsn = shell.hold_to_lead(|stub, ()| stub.submit(Level::Durable));
+    shell.lead(lsn, Level::Durable)?;
+    assert!(shell.reached(lsn, Level::Durable), "{lsn} was answered before it was durable");
+    Ok(lsn)
+}
+
+fn log_hand(shell: &StubShell) {
+    shell.run_hand(Hand::Log);
+}
+
+#[test]
+fn a_lone_caller_needs_no_hand() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        assert_eq!(schedule(&shell), Ok(1));
+        assert_eq!(schedule(&shell), Ok(2));
+    });
+}
+
+#[test]
+fn a_caller_that_found_the_turn_taken_goes_with_the_next_sync() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        let hand = spawn(&shell, log_hand);
+        let other = spawn(&shell, schedule);
+        assert!(schedule(&shell).is_ok());
+        assert!(join(other).is_ok());
+        shell.stop();
+        join(hand);
+    });
+}
+
+#[test]
+fn a_log_hand_flushes_what_is_submitted() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        let hand = spawn(&shell, log_hand);
+        let lsn = shell.hold(|stub, ()| stub.submit(Level::Durable));
+        assert_eq!(shell.wait(lsn, Level::Durable, None), Some(Ok(())));
+        shell.stop();
+        join(hand);
+    });
+}
+
+#[test]
+fn two_hands_share_a_write_and_a_sync() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        let hands = [spawn(&shell, log_hand), spawn(&shell, log_hand)];
+        let synced = shell.hold(|stub, ()| stub.submit(Level::Durable));
+        let written = shell.hold(|stub, ()| stub.submit(Level::Written));
+        assert_eq!(shell.wait(written, Level::Written, None), Some(Ok(())));
+        assert_eq!(shell.wait(synced, Level::Durable, None), Some(Ok(())));
+        shell.stop();
+        hands.into_iter().for_each(join);
+    });
+}
+
+#[test]
+fn a_failed_sync_is_told_to_everybody() {
+    for disk in [Disk::SyncFails, Disk::SyncPanics] {
+        model(move || {
+            let shell = shell(disk);
+            let other = spawn(&shell, schedule);
+            assert_eq!(schedule(&shell), Err(Failed));
+            assert_eq!(join(other), Err(Failed));
+            assert_eq!(schedule(&shell), Err(Failed), "and to whoever comes later");
+        });
+    }
+}
+
+#[test]
+fn a_failed_sync_wakes_those_who_wait_for_a_hand() {
+    model(|| {
+        let shell = shell(Disk::SyncFails);
+        let hand = spawn(&shell, log_hand);
+        let lsn = shell.hold(|stub, ()| stub.submit(Level::Durable));
+        assert_eq!(shell.wait(lsn, Level::Durable, None), Some(Err(Failed)));
+        shell.stop();
+        join(hand);
+    });
+}
+
+#[test]
+fn a_hand_leaves_nothing_undone_when_it_is_stopped() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        let hand = spawn(&shell, log_hand);
+        let lsn = shell.hold(|stub, ()| stub.submit(Level::Durable));
+        shell.stop();
+        join(hand);
+        assert!(shell.reached(lsn, Level::Durable));
+    });
+}
+
+/// A future's executor: a flag that says that it was woken.
+#[derive(Debug, Default)]
+struct Woken(std::sync::Mutex<bool>);
+
+impl Wake for Woken {
+    fn wake(self: std::sync::Arc<Self>) {
+        *self.0.lock().expect("no panic holds it") = true;
+    }
+}
+
+#[test]
+fn a_future_is_answered_or_woken() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        let lsn = shell.hold_to_lead(|stub, ()| stub.submit(Level::Durable));
+        let flusher = spawn(&shell, move |shell| shell.lead(lsn, Level::Durable));
+        let woken = std::sync::Arc::new(Woken::default());
+        let answer = shell.poll(lsn, Level::Durable, &Waker::from(std::sync::Arc::clone(&woken)));
+        assert_eq!(join(flusher), Ok(()));
+        let was_woken = *woken.0.lock().expect("no panic holds it");
+        assert!(answer == Some(Ok(())) || was_woken, "a future was left asleep");
+    });
+}
+
+#[test]
+fn a_dropped_future_disturbs_nobody() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        let lsn = shell.hold_to_lead(|stub, ()| stub.submit(Level::Durable));
+        let dropper = spawn(&shell, move |shell| {
+            let woken = std::sync::Arc::new(Woken::default());
+            let _ = shell.poll(lsn, Level::Durable, &Waker::from(woken));
+        });
+        assert_eq!(shell.lead(lsn, Level::Durable), Ok(()));
+        join(dropper);
+    });
+}
+
+#[test]
+fn a_failure_wakes_futures() {
+    model(|| {
+        let shell = shell(Disk::SyncFails);
+        let lsn = shell.hold_to_lead(|stub, ()| stub.submit(Level::Durable));
+        let flusher = spawn(&shell, move |shell| shell.lead(lsn, Level::Durable));
+        let woken = std::sync::Arc::new(Woken::default());
+        let answer = shell.poll(lsn, Level::Durable, &Waker::from(std::sync::Arc::clone(&woken)));
+        assert_eq!(join(flusher), Err(Failed));
+        let was_woken = *woken.0.lock().expect("no panic holds it");
+        assert!(answer == Some(Err(Failed)) || was_woken, "a future was left asleep");
+    });
+}
