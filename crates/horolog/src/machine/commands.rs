@@ -138,7 +138,7 @@ impl Machine {
         let (value, record) = self.decide_schedule(request, &limits, now)?;
         let lsn = match record {
             Ok(record) => self.append(&record, durability, now),
-            Err(rests_on) => rests_on,
+            Err(rests_on) => self.rest_on(rests_on, durability),
         };
         self.buffers.seam();
         Ok(Accepted { value, lsn, level: level_of(durability) })
@@ -155,7 +155,7 @@ impl Machine {
         let decision = decide::cancel(&self.state, id);
         let lsn = match decision.record {
             Some(record) => self.append(&Record::Cancel(record), durability, now),
-            None => decision.rests_on,
+            None => self.rest_on(decision.rests_on, durability),
         };
         self.buffers.seam();
         Ok(Accepted { value: decision.outcome, lsn, level: level_of(durability) })
@@ -170,7 +170,11 @@ impl Machine {
     ) -> Result<Accepted<()>, Refused<RescheduleRefusal>> {
         self.intake()?;
         self.buffers.room(codec::RECORD_OVERHEAD_BYTES_MAX, Room::Ordinary)?;
-        let record = decide::reschedule(&self.state, id, due).map_err(Refused::Rules)?;
+        let decision = decide::reschedule(&self.state, id, due);
+        if let Err(RescheduleRefusal::AlreadyDone { rests_on }) = decision {
+            self.rest_on(rests_on, Durability::Synced);
+        }
+        let record = decision.map_err(Refused::Rules)?;
         let lsn = self.append(&Record::Reschedule(record), durability, now);
         self.buffers.seam();
         Ok(Accepted { value: (), lsn, level: level_of(durability) })
@@ -231,7 +235,7 @@ impl Machine {
         for Decided { applied, record } in decided {
             let lsn = match record {
                 Ok(record) => self.append(&record, durability, now),
-                Err(rests_on) => rests_on,
+                Err(rests_on) => self.rest_on(rests_on, durability),
             };
             if let Applied::Completed(id) = applied {
                 self.settled(id);
@@ -291,8 +295,23 @@ impl Machine {
         match decision {
             Ok(ScheduleDecision::Put(put)) => Ok((id, Ok(Record::Put(put)))),
             Ok(ScheduleDecision::Kept { id: kept, rests_on }) => Ok((kept, Err(rests_on))),
-            Err(refusal) => Err(Refused::Rules(refusal)),
+            Err(refusal) => {
+                if let ScheduleRefusal::KeyExists { rests_on, .. } = refusal {
+                    self.rest_on(rests_on, Durability::Synced);
+                }
+                Err(Refused::Rules(refusal))
+            }
         }
+    }
+
+    /// An answer rests on a record of somebody else's, which may have been promised less: it has to come as far as this
+    /// answer's promise without waiting for its own term.
+    fn rest_on(&mut self, rests_on: Lsn, durability: Durability) -> Lsn {
+        match durability {
+            Durability::Synced => self.log.promise_durable(rests_on),
+            Durability::Written { .. } => self.log.wants_written(rests_on),
+        }
+        rests_on
     }
 
     /// A batch is refused: the ids reserved for its timers go back, last one first.

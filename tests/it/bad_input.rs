@@ -1,0 +1,363 @@
+//! Every row of bad input: a typed answer that names the limit or the file, no panic, nothing lost, nothing half-written.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::SystemTime;
+
+use horolog::{
+    BadTime, Batch, BatchFault, BatchRefusal, CancelOutcome, DueAt, IfExists, LogError, NotScheduled,
+    OpenError, OutcomeFault, RecoveryError, RescheduleError, RescheduleRefusal, ScheduleError, ScheduleFault,
+    ScheduleRefusal, StorageError, Timer, Unavailable,
+};
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn fresh() -> (tempfile::TempDir, Engine) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::open(dir.path()).expect("a new directory");
+    (dir, engine)
+}
+
+fn refused(result: Result<horolog::TimerId, ScheduleError>) -> NotScheduled {
+    match result {
+        Err(ScheduleError::NotScheduled(refused)) => refused,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+/// A directory with one timer in it, closed.
+fn closed() -> tempfile::TempDir {
+    let (dir, engine) = fresh();
+    engine.schedule(Timer::after(HOUR).payload(b"keep me")).expect("scheduled");
+    engine.shutdown(Duration::ZERO).expect("in order");
+    dir
+}
+
+fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(dir)
+        .expect("the directory is there")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wal"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn flip(path: &Path, offset: u64) {
+    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path).expect("the file opens");
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(offset)).expect("in the file");
+    file.read_exact(&mut byte).expect("a byte");
+    file.seek(SeekFrom::Start(offset)).expect("in the file");
+    file.write_all(&[byte[0] ^ 0x10]).expect("written");
+}
+
+/// Everything in a directory, to be compared.
+fn contents(dir: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .expect("the directory is there")
+        .map(|entry| entry.expect("an entry"))
+        .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap_or_default()))
+        .filter(|(name, _)| name != "LOCK")
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_directory_of_other_files_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("photo.jpg"), b"not ours").expect("written");
+    let before = contents(dir.path());
+    let error = Engine::open(dir.path()).expect_err("it is not a directory of timers");
+    assert!(
+        matches!(&error, OpenError::Recovery { source: RecoveryError::Log(LogError::NotALog { .. }), .. }),
+        "{error:?}"
+    );
+    assert_eq!(contents(dir.path()), before);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_refused_when_it_is_not_to_be_created() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("none");
+    let error = Options::new().create(false).open(&path).expect_err("nothing is there");
+    assert!(
+        matches!(&error, OpenError::Storage(StorageError::NotFound { path: named }) if *named == path),
+        "{error:?}"
+    );
+    assert!(!path.exists());
+    let error = Options::new().create(false).open(dir.path()).expect_err("nothing is in it");
+    assert!(matches!(&error, OpenError::Empty { .. }), "{error:?}");
+}
+
+#[test]
+fn damage_of_acknowledged_records_is_refused_with_its_place() {
+    let dir = closed();
+    let head = segments(dir.path()).pop().expect("a segment");
+    // The second block holds the first batch: the log's first records, long acknowledged and marked.
+    flip(&head, 4_096 + 100);
+    let before = contents(dir.path());
+    let error = Engine::open(dir.path()).expect_err("acknowledged records are damaged");
+    let OpenError::Recovery { source: RecoveryError::Log(LogError::Corruption(corruption)), .. } = &error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(corruption.offset, 4_096);
+    assert!(corruption.lost.first.is_some());
+    assert_eq!(contents(dir.path()), before, "a refused opening changes nothing");
+}
+
+#[test]
+fn a_file_of_another_log_is_refused_with_both_identities() {
+    let (dir, other) = (closed(), closed());
+    let foreign = segments(other.path()).pop().expect("a segment");
+    std::fs::copy(&foreign, dir.path().join("seg-00000000000000ff.wal")).expect("a copy");
+    let error = Engine::open(dir.path()).expect_err("a stranger is among the segments");
+    assert!(matches!(&error, OpenError::Recovery { source: RecoveryError::Log(_), .. }), "{error:?}");
+}
+
+#[test]
+fn a_newer_format_is_refused_by_its_number() {
+    let dir = closed();
+    let head = segments(dir.path()).pop().expect("a segment");
+    let mut file = std::fs::OpenOptions::new().write(true).open(&head).expect("the file opens");
+    file.seek(SeekFrom::Start(8)).expect("in the file");
+    file.write_all(&9_u16.to_le_bytes()).expect("written");
+    let error = Engine::open(dir.path()).expect_err("a version that is not known");
+    assert!(matches!(&error, OpenError::Recovery { source: RecoveryError::Log(_), .. }), "{error:?}");
+}
+
+#[test]
+fn a_second_opener_is_told_who_has_the_directory() {
+    let (dir, engine) = fresh();
+    let error = Engine::open(dir.path()).expect_err("it is in use");
+    let OpenError::Storage(StorageError::Locked { pid, host, .. }) = &error else { panic!("{error:?}") };
+    assert_eq!(*pid, Some(std::process::id()));
+    assert!(host.as_ref().is_some_and(|host| !host.is_empty()));
+    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    engine.shutdown(Duration::ZERO).expect("in order");
+    Engine::open(dir.path()).expect("the lock is released by the shutdown");
+}
+
+#[test]
+fn a_path_that_cannot_be_written_is_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"").expect("written");
+    let error = Engine::open(file.join("timers")).expect_err("a file is in the way");
+    assert!(matches!(&error, OpenError::Storage(_)), "{error:?}");
+    assert!(error.to_string().contains("file"), "{error}");
+}
+
+#[test]
+fn a_payload_over_the_limit_is_handed_back_with_the_limit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Options::new().payload_bytes_max(10).open(dir.path()).expect("opens");
+    let timer = Timer::after(HOUR).payload([7; 11]);
+    let refused = refused(engine.schedule(timer.clone()));
+    assert!(matches!(
+        refused.fault,
+        ScheduleFault::Refused(ScheduleRefusal::PayloadTooLarge { bytes: 11, payload_bytes_max: 10 })
+    ));
+    assert_eq!(*refused.timer, timer, "the timer comes back as it was handed in");
+    engine.schedule(Timer::after(HOUR).payload([7; 10])).expect("the limit itself is allowed");
+    assert_eq!(engine.stats().timers, 1);
+}
+
+#[test]
+fn too_many_timers_are_refused_until_one_ends() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Options::new().timers_max(2).open(dir.path()).expect("opens");
+    let [first, _] = [(); 2].map(|()| engine.schedule(Timer::after(HOUR)).expect("there is room"));
+    let fault = refused(engine.schedule(Timer::after(HOUR))).fault;
+    assert!(matches!(fault, ScheduleFault::Refused(ScheduleRefusal::TooManyTimers { timers_max: 2 })));
+    assert_eq!(engine.cancel(first).expect("answered"), CancelOutcome::Cancelled);
+    engine.schedule(Timer::after(HOUR)).expect("there is room again");
+}
+
+#[test]
+fn memory_over_the_limit_is_refused_with_the_limit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Options::new().memory_bytes_max(1).open(dir.path()).expect("opens");
+    let fault = refused(engine.schedule(Timer::after(HOUR))).fault;
+    assert!(matches!(fault, ScheduleFault::Refused(ScheduleRefusal::MemoryFull { memory_bytes_max: 1, .. })));
+}
+
+#[test]
+fn options_out_of_range_are_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let error =
+        Options::new().due_capacity(0).open(dir.path()).expect_err("no consumer could ever be served");
+    assert!(matches!(&error, OpenError::BadOption(bad) if bad.option == "due_capacity"), "{error:?}");
+}
+
+#[test]
+fn another_tick_length_than_the_directorys_is_refused_with_both() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ten = Duration::from_millis(10);
+    Options::new()
+        .tick_len(ten)
+        .open(dir.path())
+        .expect("created")
+        .shutdown(Duration::ZERO)
+        .expect("in order");
+    let error = Options::new().tick_len(Duration::from_millis(1)).open(dir.path()).expect_err("it has ten");
+    assert!(matches!(&error, OpenError::TickLen { found, .. } if *found == ten), "{error:?}");
+    Engine::open(dir.path()).expect("without a wish the directory's own counts");
+}
+
+#[test]
+fn a_deadline_in_the_past_is_due_at_once() {
+    let (_dir, engine) = fresh();
+    let id = engine.schedule(Timer::at(SystemTime::UNIX_EPOCH)).expect("scheduled");
+    let due = next(&engine);
+    assert_eq!(due.id(), id);
+    assert!(due.lateness() > HOUR);
+    due.complete().expect("open");
+    let before_1970 = SystemTime::UNIX_EPOCH - HOUR;
+    let id = engine.schedule(Timer::at(before_1970)).expect("scheduled");
+    assert_eq!(next(&engine).id(), id);
+}
+
+#[test]
+fn a_deadline_at_the_end_of_time_waits_and_hides_nobody() {
+    let (_dir, engine) = fresh();
+    let far = engine.schedule(Timer::after(Duration::MAX)).expect("scheduled");
+    let near = engine.schedule(Timer::after(Duration::from_millis(5))).expect("scheduled");
+    assert_eq!(next(&engine).id(), near);
+    assert_eq!(engine.cancel(far).expect("answered"), CancelOutcome::Cancelled);
+}
+
+#[test]
+fn an_interval_of_zero_is_refused() {
+    let (_dir, engine) = fresh();
+    let fault = refused(engine.schedule(Timer::every(Duration::ZERO))).fault;
+    assert!(matches!(fault, ScheduleFault::BadTime(BadTime::IntervalZero)));
+    let fault = refused(engine.schedule(Timer::every(Duration::MAX))).fault;
+    assert!(matches!(fault, ScheduleFault::BadTime(BadTime::IntervalTooLong { .. })));
+    assert_eq!(engine.stats().timers, 0);
+}
+
+#[test]
+fn a_stale_id_finds_nothing_even_when_its_slot_is_used_again() {
+    let (_dir, engine) = fresh();
+    let old = engine.schedule(Timer::after(HOUR)).expect("scheduled");
+    assert_eq!(engine.cancel(old).expect("answered"), CancelOutcome::Cancelled);
+    assert_eq!(engine.cancel(old).expect("answered"), CancelOutcome::AlreadyDone);
+    let new = engine.schedule(Timer::after(HOUR)).expect("scheduled");
+    assert_eq!((new.slot(), engine.cancel(old).expect("answered")), (old.slot(), CancelOutcome::AlreadyDone));
+    assert!(engine.get(new).is_some() && engine.get(old).is_none());
+    let error = engine.reschedule(old, HOUR).expect_err("it ended");
+    assert!(matches!(error, RescheduleError::Refused(RescheduleRefusal::AlreadyDone { .. })), "{error:?}");
+}
+
+#[test]
+fn an_id_of_another_directory_is_not_known() {
+    let ((_dir, engine), (_other_dir, other)) = (fresh(), fresh());
+    engine.schedule(Timer::after(HOUR)).expect("scheduled");
+    let foreign = other.schedule(Timer::after(HOUR)).expect("scheduled");
+    // Generations begin at random in each directory: two that agree are one in a hundred million.
+    let outcome = engine.cancel(foreign).expect("answered");
+    assert!(matches!(outcome, CancelOutcome::NotFound | CancelOutcome::AlreadyDone), "{outcome:?}");
+    assert_eq!(engine.stats().timers, 1, "nobody else's timer is touched");
+    let error = engine.reschedule(foreign, DueAt::After(HOUR)).expect_err("it is not ours");
+    assert!(matches!(error, RescheduleError::Refused(_)), "{error:?}");
+}
+
+#[test]
+fn completing_after_a_shutdown_is_refused_and_the_occurrence_comes_again() {
+    let (dir, engine) = fresh();
+    engine.schedule(Timer::after(Duration::ZERO).payload(b"once more")).expect("scheduled");
+    let due = next(&engine);
+    engine.shutdown(Duration::ZERO).expect("in order");
+    let error = due.complete().expect_err("the engine is closed");
+    assert!(matches!(error.fault, OutcomeFault::Unavailable(Unavailable::Closed)), "{error:?}");
+    assert_eq!(error.due.payload(), b"once more", "the occurrence is handed back");
+    let engine = Engine::open(dir.path()).expect("opens");
+    let again = next(&engine);
+    assert_eq!((again.payload(), again.attempt()), (&b"once more"[..], 2));
+}
+
+#[test]
+fn every_call_after_a_shutdown_is_refused_as_closed() {
+    let (_dir, engine) = fresh();
+    let id = engine.schedule(Timer::after(HOUR)).expect("scheduled");
+    engine.shutdown(Duration::ZERO).expect("in order");
+    let fault = refused(engine.schedule(Timer::after(HOUR))).fault;
+    assert!(matches!(fault, ScheduleFault::Unavailable(Unavailable::Closed)));
+    assert!(matches!(engine.cancel(id), Err(horolog::CancelError::Unavailable(Unavailable::Closed))));
+    let error = engine.submit_batch(Batch::new().cancel(id)).expect_err("closed");
+    assert!(matches!(error.fault, BatchFault::Unavailable(Unavailable::Closed)));
+    assert_eq!(error.batch.len(), 1, "the batch is handed back");
+    engine.shutdown(Duration::ZERO).expect("a second shutdown does nothing");
+}
+
+#[test]
+fn a_key_that_is_taken_is_refused_with_its_owner_or_kept() {
+    let (_dir, engine) = fresh();
+    let owner = engine.schedule(Timer::after(HOUR).key("order-42")).expect("scheduled");
+    let fault = refused(engine.schedule(Timer::after(HOUR).key("order-42"))).fault;
+    assert!(
+        matches!(fault, ScheduleFault::Refused(ScheduleRefusal::KeyExists { id, .. }) if id == owner),
+        "{fault:?}"
+    );
+    let kept = engine.schedule(Timer::after(HOUR).key("order-42").if_exists(IfExists::Keep));
+    assert_eq!(kept.expect("kept"), owner);
+    assert_eq!((engine.by_key("order-42"), engine.stats().timers), (Some(owner), 1));
+    let fault = refused(engine.schedule(Timer::after(HOUR).key(""))).fault;
+    assert!(matches!(fault, ScheduleFault::Refused(ScheduleRefusal::KeyEmpty)));
+    let fault = refused(engine.schedule(Timer::after(HOUR).key([b'k'; 1_025]))).fault;
+    assert!(matches!(
+        fault,
+        ScheduleFault::Refused(ScheduleRefusal::KeyTooLong { bytes: 1_025, key_bytes_max: 1_024 })
+    ));
+}
+
+#[test]
+fn a_batch_with_one_bad_operation_changes_nothing() {
+    let (_dir, engine) = fresh();
+    let id = engine.schedule(Timer::after(HOUR)).expect("scheduled");
+    let before = engine.stats();
+    let batch = Batch::new().cancel(id).schedule(Timer::after(HOUR).payload(vec![0; 2 << 20]));
+    let error = engine.submit_batch(batch).expect_err("the second one is too large");
+    assert!(
+        matches!(error.fault, BatchFault::Refused(BatchRefusal::Schedule { index: 1, .. })),
+        "{:?}",
+        error.fault
+    );
+    assert_eq!(engine.stats().as_of, before.as_of);
+    let error = engine.submit_batch(Batch::new().cancel(id).cancel(id)).expect_err("named twice");
+    assert!(matches!(error.fault, BatchFault::Refused(BatchRefusal::NamedTwice { index: 1 })));
+    assert!(engine.get(id).is_some());
+}
+
+#[test]
+fn a_full_buffer_is_refused_as_busy_and_room_comes_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = Options::new().buffer_bytes_max(64 << 10).payload_bytes_max(16 << 10);
+    let engine = options.open(dir.path()).expect("opens");
+    let (mut tickets, mut busy) = (Vec::new(), None);
+    for _ in 0..10_000 {
+        match engine.submit(Timer::after(HOUR).payload(vec![1; 16 << 10])) {
+            Ok(ticket) => tickets.push(ticket),
+            Err(error) => {
+                busy = Some(error);
+                break;
+            }
+        }
+    }
+    let ScheduleError::NotScheduled(refused) = busy.expect("64 KiB are full before the disk has caught up")
+    else {
+        panic!("expected a refusal")
+    };
+    assert!(
+        matches!(refused.fault, ScheduleFault::Unavailable(Unavailable::Busy { bytes_max, .. }) if bytes_max < 64 << 10)
+    );
+    for ticket in &tickets {
+        ticket.wait().expect("on disk");
+    }
+    engine.schedule(*refused.timer).expect("there is room again");
+    assert_eq!(engine.stats().timers, tickets.len() as u64 + 1);
+}

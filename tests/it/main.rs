@@ -1,0 +1,52 @@
+//! Promises of Horolog, tested through its public face. Names are the specification.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests look at files and clocks from outside the rooms that are reserved for them"
+)]
+
+mod bad_input;
+mod clock;
+mod delivery;
+mod periodic;
+mod restart;
+mod threads;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use horolog::{Due, Engine, Options};
+
+use clock::HandClock;
+
+/// How long something that must come may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An engine on a clock that is moved by hand.
+fn open(path: &Path, clock: &Arc<HandClock>) -> Engine {
+    Options::new().clock(clock.clone()).open(path).expect("the directory opens")
+}
+
+/// The next occurrence; a minute without one is a failure.
+fn next(engine: &Engine) -> Due {
+    engine.due().recv_timeout(PATIENCE).expect("an occurrence comes")
+}
+
+/// Moves the clock, and has the engine see it.
+fn pass(engine: &Engine, clock: &HandClock, time: Duration) {
+    clock.pass(time);
+    engine.clock_moved();
+}
+
+/// Leaves the engine as a killed process would: whatever it did not write is lost, and no goodbye is said.
+///
+/// The engine's threads and its lock live on in this process, so the directory is copied and the copy is opened.
+fn killed(engine: Engine, path: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().expect("a directory");
+    for entry in std::fs::read_dir(path).expect("the directory is there") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("a copy");
+    }
+    drop(engine);
+    copy
+}

@@ -1,0 +1,150 @@
+//! What a restart brings back, after a shutdown and after a kill.
+
+use horolog::{Durability, Timer};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill() {
+    let (dir, clock) = (tempfile::tempdir().expect("a directory"), Arc::new(HandClock::new()));
+    let engine = open(dir.path(), &clock);
+    let written = Durability::Written { sync_within: SECOND * 3_600 };
+    let synced = engine.schedule(Timer::after(SECOND).payload(b"synced")).expect("scheduled");
+    let written =
+        engine.schedule(Timer::after(SECOND).payload(b"written").durability(written)).expect("written");
+    let copy = killed(engine, dir.path());
+    let engine = open(copy.path(), &clock);
+    assert_eq!(engine.get(synced).map(|info| info.payload), Some(b"synced".to_vec()));
+    assert_eq!(engine.get(written).map(|info| info.payload), Some(b"written".to_vec()));
+    assert!(!engine.report().clean);
+}
+
+#[test]
+fn missed_timers_come_in_the_order_of_their_deadlines() {
+    let (dir, clock) = (tempfile::tempdir().expect("a directory"), Arc::new(HandClock::new()));
+    let engine = open(dir.path(), &clock);
+    for delay in [50_u64, 10, 40, 20, 30, 10] {
+        let timer =
+            Timer::after(SECOND * u32::try_from(delay).expect("small")).payload([delay.to_le_bytes()[0]]);
+        engine.schedule(timer).expect("scheduled");
+    }
+    let copy = killed(engine, dir.path());
+    clock.pass(SECOND * 100);
+    let engine = open(copy.path(), &clock);
+    let order: Vec<u8> = (0..6).map(|_| next(&engine).payload()[0]).collect();
+    assert_eq!(order, [10, 10, 20, 30, 40, 50]);
+}
+
+#[test]
+fn a_completed_one_does_not_come_again_and_one_in_flight_does() {
+    let (dir, clock) = (tempfile::tempdir().expect("a directory"), Arc::new(HandClock::new()));
+    let engine = open(dir.path(), &clock);
+    for payload in [b"done", b"lost"] {
+        engine.schedule(Timer::after(Duration::ZERO).payload(payload)).expect("scheduled");
+    }
+    let (first, second) = (next(&engine), next(&engine));
+    let (done, lost) = if first.payload() == b"done" { (first, second) } else { (second, first) };
+    done.complete().expect("open").wait().expect("on disk");
+    let copy = killed(engine, dir.path());
+    std::mem::forget(lost);
+    let engine = open(copy.path(), &clock);
+    assert_eq!(engine.report().in_flight, 1);
+    let again = next(&engine);
+    assert_eq!((again.payload(), again.attempt()), (&b"lost"[..], 2));
+    assert!(engine.due().is_empty());
+}
+
+#[test]
+fn a_job_that_kills_its_process_is_given_up_and_the_others_are_not() {
+    let (mut dir, clock) = (tempfile::tempdir().expect("a directory"), Arc::new(HandClock::new()));
+    let engine = open(dir.path(), &clock);
+    let poison = engine.schedule(Timer::after(Duration::ZERO).payload(b"poison").deliveries_max(5));
+    let poison = poison.expect("scheduled");
+    for _ in 0..3 {
+        engine.schedule(Timer::after(Duration::ZERO).payload(b"fine")).expect("scheduled");
+    }
+    drop(engine);
+    let mut done = 0;
+    for _ in 0..30 {
+        let engine = open(dir.path(), &clock);
+        // A handler that dies on the poison, and completes what comes before it.
+        while let Ok(due) = engine.due().recv_timeout(Duration::from_millis(300)) {
+            if due.payload() == b"poison" {
+                std::mem::forget(due);
+                break;
+            }
+            due.complete().expect("open").wait().expect("on disk");
+            done += 1;
+        }
+        if engine.dead().iter().any(|letter| letter.id == poison && letter.deliveries == 5) {
+            assert_eq!(done, 3, "the others were done");
+            return;
+        }
+        dir = killed(engine, dir.path());
+    }
+    panic!("the poison was never given up");
+}
+
+#[test]
+fn ids_stay_valid_and_are_never_given_again() {
+    let (dir, clock) = (tempfile::tempdir().expect("a directory"), Arc::new(HandClock::new()));
+    let engine = open(dir.path(), &clock);
+    let kept = engine.schedule(Timer::after(SECOND * 60)).expect("scheduled");
+    let mut given: Vec<_> =
+        (0..50).map(|_| engine.schedule(Timer::after(SECOND * 60)).expect("scheduled")).collect();
+    for id in &given {
+        engine.cancel(*id).expect("answered");
+    }
+    engine.shutdown(Duration::ZERO).expect("in order");
+    let engine = open(dir.path(), &clock);
+    assert!(engine.get(kept).is_some());
+    for _ in 0..50 {
+        let id = engine.schedule(Timer::after(SECOND * 60)).expect("scheduled");
+        assert!(!given.contains(&id) && id != kept, "{id} was given before");
+        given.push(id);
+    }
+}
+
+#[test]
+fn a_clean_shutdown_is_reported_as_one() {
+    let (dir, clock) = (tempfile::tempdir().expect("a directory"), Arc::new(HandClock::new()));
+    let engine = open(dir.path(), &clock);
+    engine.schedule(Timer::after(SECOND)).expect("scheduled");
+    engine.shutdown(SECOND).expect("in order");
+    let engine = open(dir.path(), &clock);
+    let report = *engine.report();
+    assert!(report.clean && report.torn_bytes == 0 && report.timers == 1, "{report}");
+}
+
+#[test]
+fn a_shutdown_waits_for_occurrences_in_flight_within_its_grace() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Arc::new(Engine::open(dir.path()).expect("opens"));
+    engine.schedule(Timer::after(Duration::ZERO)).expect("scheduled");
+    let due = next(&engine);
+    let (begun, wait) = crossbeam_channel::bounded(0);
+    let closer = std::thread::spawn({
+        let engine = Arc::clone(&engine);
+        move || {
+            begun.send(()).expect("the test listens");
+            engine.shutdown(PATIENCE)
+        }
+    });
+    wait.recv().expect("the shutdown begins");
+    due.complete().expect("outcomes are taken within the grace");
+    closer.join().expect("no panic").expect("in order");
+    let engine = Engine::open(dir.path()).expect("opens");
+    assert_eq!(engine.stats().timers, 0, "it was done");
+}
+
+#[test]
+fn consumers_see_the_end_when_the_engine_is_shut_down() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::open(dir.path()).expect("opens");
+    let due = engine.due();
+    let consumer = std::thread::spawn(move || due.iter().count());
+    engine.shutdown(Duration::ZERO).expect("in order");
+    assert_eq!(consumer.join().expect("no panic"), 0);
+}

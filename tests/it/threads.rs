@@ -1,0 +1,107 @@
+//! Many callers at once, and tickets that are awaited without a runtime.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Wake, Waker};
+
+use horolog::Timer;
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Parks the thread until the future is woken: all the runtime that a ticket needs.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park_timeout(PATIENCE),
+        }
+    }
+}
+
+#[test]
+fn blocked_callers_share_commits_and_all_are_answered() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::open(dir.path()).expect("opens");
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    engine.schedule(Timer::after(HOUR)).expect("scheduled");
+                }
+            });
+        }
+    });
+    let stats = engine.stats();
+    assert_eq!(stats.timers, 800);
+    assert_eq!(stats.durable, stats.as_of, "everything that was answered is on disk");
+}
+
+#[test]
+fn a_ticket_is_awaited_without_a_runtime() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::open(dir.path()).expect("opens");
+    let tickets: Vec<_> = (0..200).map(|_| engine.submit(Timer::after(HOUR)).expect("submitted")).collect();
+    for ticket in tickets {
+        let id = ticket.id();
+        assert_eq!(block_on(ticket).expect("on disk"), id);
+    }
+}
+
+#[test]
+fn the_next_occurrence_is_awaited_without_a_runtime() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::open(dir.path()).expect("opens");
+    engine.schedule(Timer::after(Duration::from_millis(20)).payload(b"async")).expect("scheduled");
+    let due = block_on(engine.next_due()).expect("the engine is open");
+    assert_eq!(due.payload(), b"async");
+    block_on(due.complete().expect("open")).expect("on disk");
+    engine.shutdown(Duration::ZERO).expect("in order");
+    assert!(block_on(engine.next_due()).is_none(), "the end of the engine is the end of its occurrences");
+}
+
+#[test]
+fn a_ticket_with_a_time_limit_says_when_it_is_not_there_yet_or_what_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::open(dir.path()).expect("opens");
+    let ticket = engine.submit(Timer::after(HOUR)).expect("submitted");
+    let answer = ticket.wait_timeout(PATIENCE).expect("a minute is enough");
+    assert_eq!(answer.expect("on disk"), ticket.id());
+    assert_eq!(ticket.wait().expect("a ticket can be asked again"), ticket.id());
+}
+
+#[test]
+fn several_consumers_take_each_occurrence_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::open(dir.path()).expect("opens");
+    for _ in 0..500 {
+        let _ = engine.submit(Timer::after(Duration::ZERO)).expect("submitted");
+    }
+    let taken: usize = std::thread::scope(|scope| {
+        let consumers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut taken = 0;
+                    while let Ok(due) = engine.due().recv_timeout(Duration::from_secs(2)) {
+                        assert_eq!(due.attempt(), 1);
+                        due.complete().expect("open");
+                        taken += 1;
+                    }
+                    taken
+                })
+            })
+            .collect();
+        consumers.into_iter().map(|consumer| consumer.join().expect("no panic")).sum()
+    });
+    assert_eq!(taken, 500);
+    assert_eq!(engine.stats().completed, 500);
+}
