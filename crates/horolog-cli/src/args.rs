@@ -1,0 +1,180 @@
+//! What can be typed. Every page of help is enough to work from.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// The exit codes that scripts may rely on are in the help of each command.
+const EXAMPLES: &str = "\
+Examples:
+  horolog drill                      kill a process 25 times: was a timer lost?
+  horolog drill --kills 100 --seed 7 longer, with a workload of your choice
+  horolog run jobs.toml              run commands, make up what a crash missed
+  horolog run jobs.toml --check      validate the file, show the next runs
+  horolog inspect timers/            what is in a directory of timers
+  horolog dump timers/ --json        every record of its log
+  horolog verify timers/             exit code 0 sound, 1 damaged, 2 cannot tell
+
+`horolog help COMMAND` says more about each.";
+
+const DRILL_HELP: &str = "\
+Kill a process again and again and check that every promise was kept
+
+A child process schedules, cancels and completes timers at full speed in a real
+directory, and writes down what the engine acknowledged, outside the engine. It
+is killed with SIGKILL at random instants and started again. At the end every
+promise is checked: nothing acknowledged is lost, nothing is early, nothing that
+was durably completed or cancelled is delivered again, batches are whole.";
+
+const DRILL_AFTER: &str = "\
+Without --dir the drill works below TMPDIR; name a directory on the disk that
+you mean to trust.
+
+Exit code: 0 every promise held, 1 one was broken or a process failed, 2 the
+drill could not be held.";
+
+const RUN_HELP: &str = "\
+A jobs file:
+
+  [job.backup]
+  every = \"7d\"
+  command = \"tar czf /backup/home.tgz /home\"
+  missed = \"once\"      # made up once after downtime; \"skip\": not at all
+  timeout = \"2h\"       # then it is killed, which counts as a failure
+
+  [job.greeting]
+  at = \"2026-12-24T18:00:00+01:00[Europe/Berlin]\"
+  command = \"echo Merry Christmas\"
+
+`missed` and `timeout` may be left out: once, and no timeout. Durations are sums
+of ms, s, m, h, d and w, as in \"1h 30m\". `every` begins one interval after the
+job is first seen, and keeps its phase over restarts and over edits of anything
+but `every`. A command that fails is tried again after 1 s, 2 s, 4 s, … until
+its next run is due. Runs of one job never overlap. Commands run under /bin/sh.
+
+The schedule is kept in FILE.horolog/. A run that a crash or a stop interrupted
+runs again at the next start, so a command must bear being run twice.
+
+Exit code: 0 stopped by SIGINT or SIGTERM, or nothing left to do; 2 the file or
+the directory cannot be used.";
+
+/// Durable timers: prove the engine here, run jobs with it, look into its files.
+#[derive(Debug, Parser)]
+#[command(name = "horolog", version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Kill a process again and again and check that every promise was kept
+    #[command(long_about = DRILL_HELP, after_long_help = DRILL_AFTER)]
+    Drill(DrillArgs),
+    #[command(hide = true)]
+    DrillChild(ChildArgs),
+    /// Run commands on a schedule and make up missed runs after a crash
+    #[command(after_long_help = RUN_HELP)]
+    Run(RunArgs),
+    /// Say what is in a directory of timers; writes nothing
+    Inspect(DirArgs),
+    /// Print every record of the log; writes nothing
+    ///
+    /// Exit code: 0, 1 if the log is damaged (after what can be read before the damage), 2 if it cannot be read.
+    Dump(DumpArgs),
+    /// Say whether a directory would open; writes nothing
+    ///
+    /// Reads everything as an opening would. Exit code: 0 sound, 1 damaged, 2 cannot tell.
+    Verify(DirArgs),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DrillArgs {
+    /// Timers to schedule in all
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..=50_000_000))]
+    pub(crate) timers: u64,
+    /// How often the process is killed
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) kills: u32,
+    /// Fixes the workload and the instants of the kills, as far as a scheduler of threads allows
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Work in DIR and leave everything there for a look [default: a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One life of the process that is killed.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ChildArgs {
+    /// The directory of the engine.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// Where to write down what was acknowledged.
+    #[arg(long)]
+    pub(crate) ledger: PathBuf,
+    /// Timers of earlier lives to cancel.
+    #[arg(long)]
+    pub(crate) carried: Option<PathBuf>,
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// The first serial number that no life before has used.
+    #[arg(long)]
+    pub(crate) first: u64,
+    /// One beyond the last serial number.
+    #[arg(long)]
+    pub(crate) end: u64,
+    /// Schedule a few timers at a time, so that a single caller and an idle log are seen too.
+    #[arg(long)]
+    pub(crate) calm: bool,
+    /// Work until no timer is left, then shut down in order.
+    #[arg(long)]
+    pub(crate) last: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The jobs file
+    pub(crate) file: PathBuf,
+    /// Where the schedule is kept [default: FILE.horolog]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How long running commands may go on after SIGINT or SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) grace: Duration,
+    /// Validate the file and show the next run of each job; nothing is run or written
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DirArgs {
+    /// A directory of timers
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DumpArgs {
+    /// A directory of timers
+    pub(crate) dir: PathBuf,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, crate::run::duration::BadDuration> {
+    crate::run::duration::parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        super::Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,98 @@
+//! How fast and how late: figures taken from the ledgers.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::ledger::Entry;
+use super::plan::Axis;
+
+/// What is measured while lives go by.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    opens: Vec<u64>,
+    at_full_load: Vec<u64>,
+    at_ease: Vec<u64>,
+    missed: Vec<u64>,
+    scheduled: u64,
+    scheduling_ns: u64,
+    torn_bytes: u64,
+}
+
+/// Least, middle and most.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Spread {
+    pub(super) count: u64,
+    pub(super) min_ns: u64,
+    pub(super) p50_ns: u64,
+    pub(super) p99_ns: u64,
+    pub(super) max_ns: u64,
+}
+
+/// What is shown.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Summary {
+    pub(super) scheduled_per_s: u64,
+    pub(super) lateness_full_load: Spread,
+    pub(super) lateness_at_ease: Spread,
+    pub(super) lateness_missed: Spread,
+    pub(super) open: Spread,
+    pub(super) torn_bytes: u64,
+}
+
+impl Figures {
+    /// Takes in the ledger of a life; a calm one says nothing about speed. `was_moved` tells of timers whose deadline is not the one in their payload.
+    pub(super) fn life(&mut self, entries: &[Entry], calm: bool, was_moved: impl Fn(u64) -> bool) {
+        let Some(&Entry::Opened { open_us, wall_ns, boot_ns, torn_bytes }) = entries.first() else { return };
+        self.opens.push(u64::from(open_us) * 1_000);
+        self.torn_bytes += torn_bytes;
+        let mut last_ns = boot_ns;
+        for entry in entries {
+            match *entry {
+                Entry::Scheduled { boot_ns, .. } if !calm => {
+                    self.scheduled += 1;
+                    last_ns = last_ns.max(boot_ns);
+                }
+                Entry::Received { serial, attempt: 1, axis, deadline_ns, now_ns, .. }
+                    if !was_moved(serial) =>
+                {
+                    let opened_ns = if axis == Axis::Wall { wall_ns } else { boot_ns };
+                    let late_ns = now_ns.saturating_sub(deadline_ns);
+                    match (deadline_ns < opened_ns, calm) {
+                        (true, _) => self.missed.push(late_ns),
+                        (false, true) => self.at_ease.push(late_ns),
+                        (false, false) => self.at_full_load.push(late_ns),
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.scheduling_ns += last_ns - boot_ns;
+    }
+
+    pub(super) fn summary(&mut self) -> Summary {
+        let seconds = Duration::from_nanos(self.scheduling_ns).as_millis().max(1);
+        let scheduled_per_s = u128::from(self.scheduled) * 1_000 / seconds;
+        Summary {
+            scheduled_per_s: u64::try_from(scheduled_per_s).unwrap_or(u64::MAX),
+            lateness_full_load: spread(&mut self.at_full_load),
+            lateness_at_ease: spread(&mut self.at_ease),
+            lateness_missed: spread(&mut self.missed),
+            open: spread(&mut self.opens),
+            torn_bytes: self.torn_bytes,
+        }
+    }
+}
+
+fn spread(values: &mut [u64]) -> Spread {
+    values.sort_unstable();
+    let at = |percent: usize| values.get((values.len() * percent / 100).min(values.len().saturating_sub(1)));
+    let value = |percent| at(percent).copied().unwrap_or(0);
+    Spread {
+        count: values.len() as u64,
+        min_ns: value(0),
+        p50_ns: value(50),
+        p99_ns: value(99),
+        max_ns: value(100),
+    }
+}

@@ -1,0 +1,47 @@
+//! The `horolog` program.
+//!
+//! `drill` proves the engine's promises on this machine, `run` runs commands on a schedule, `inspect`, `dump` and
+//! `verify` read a directory of timers without writing a byte.
+#![forbid(unsafe_code)]
+
+mod args;
+mod drill;
+mod dump;
+mod error;
+mod inspect;
+mod present;
+mod read_only;
+mod render;
+mod run;
+mod verify;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use error::Trouble;
+
+/// A program that a pipe left early (`horolog dump DIR | head`) ends quietly, as others do.
+fn main() -> ExitCode {
+    match dispatch(Args::parse().command) {
+        Ok(code) => ExitCode::from(code),
+        Err(trouble) if trouble.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(trouble) => {
+            let _ = writeln!(std::io::stderr().lock(), "{}", trouble.report());
+            ExitCode::from(trouble.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<u8, Trouble> {
+    match command {
+        Command::Drill(options) => drill::drill(&options),
+        Command::DrillChild(options) => drill::child::live(&options).map(|()| 0),
+        Command::Run(options) => run::run(&options),
+        Command::Inspect(at) => inspect::inspect(&at.dir),
+        Command::Dump(options) => dump::dump(&options.dir, options.json),
+        Command::Verify(at) => verify::verify(&at.dir),
+    }
+}

@@ -1,0 +1,22 @@
+//! `horolog verify`: what an opening would say.
+
+use std::path::Path;
+
+use horolog_recovery::verify as verify_storage;
+use horolog_wal::LogOptions;
+
+use crate::error::Trouble;
+use crate::read_only::{at, storage};
+use crate::render::say;
+
+pub(crate) fn verify(dir: &Path) -> Result<u8, Trouble> {
+    let report = verify_storage(&storage(dir)?, &LogOptions::default()).map_err(|source| at(dir, source))?;
+    let mut text = format!("{}: sound\n{report}\n", dir.display());
+    if report.torn_bytes > 0 {
+        text.push_str(
+            "the torn bytes were never acknowledged: a write that a crash cut short, or one that is going on now\n",
+        );
+    }
+    say(&text)?;
+    Ok(0)
+}
