@@ -1,6 +1,6 @@
 //! Many callers at once, and tickets that are awaited without a runtime.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::pin::pin;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -11,7 +11,7 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Parks the thread until the future is woken: all the runtime that a ticket needs.
-fn block_on<F: Future>(future: F) -> F::Output {
+fn block_on<F: IntoFuture>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -19,7 +19,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
         }
     }
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
+    let mut future = pin!(future.into_future());
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
@@ -84,7 +84,7 @@ fn several_consumers_take_each_occurrence_once() {
     let dir = tempfile::tempdir().expect("a directory");
     let engine = Engine::open(dir.path()).expect("opens");
     for _ in 0..500 {
-        let _ = engine.submit(Timer::after(Duration::ZERO)).expect("submitted");
+        engine.submit(Timer::after(Duration::ZERO)).expect("submitted");
     }
     let taken: usize = std::thread::scope(|scope| {
         let consumers: Vec<_> = (0..4)

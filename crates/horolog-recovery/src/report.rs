@@ -50,6 +50,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.epoch == 0 {
+            return f.write_str("a new directory");
+        }
         write!(
             f,
             "{} timers ({} dead, {} in flight) from {} records in {} segments; durable to {}, read to {}; \

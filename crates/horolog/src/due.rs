@@ -150,6 +150,7 @@ impl Due {
         match outcome {
             Ok(accepted) => {
                 self.settled = true;
+                self.core.outside().consumed();
                 Ok(Ticket::new(accepted, &self.core))
             }
             Err(refused) => Err(OutcomeError { fault: split(refused), due: Box::new(self) }),
@@ -176,6 +177,7 @@ impl Drop for Due {
         if !self.settled {
             let cause = if std::thread::panicking() { FailCause::Panicked } else { FailCause::Dropped };
             self.core.hold(|machine, now| machine.drop_delivery(self.begun.token, cause, &now));
+            self.core.outside().consumed();
         }
     }
 }

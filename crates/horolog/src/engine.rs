@@ -353,8 +353,8 @@ impl Engine {
         self.core.hold(|machine, _| machine.look_again());
     }
 
-    /// Shuts down in order: calls are refused, nothing new is begun, occurrences in flight may end until `grace` is
-    /// over, everything is flushed and marked as clean, threads end, and the lock of the directory is released last.
+    /// Shuts down in order: calls are refused, nothing new is begun, occurrences that nobody has received are taken back,
+    /// those that consumers hold may end until `grace` is over, everything is flushed and marked as clean, threads end, and the lock of the directory is released last.
     ///
     /// Occurrences that are still in flight then are delivered again at the next opening. A second call does nothing.
     ///
@@ -364,11 +364,13 @@ impl Engine {
     pub fn shutdown(&self, grace: Duration) -> Result<(), ShutdownError> {
         let Some(running) = self.running.lock().take() else { return Ok(()) };
         self.core.hold(|machine, _| machine.close_intake());
-        self.core.wait_until(grace, |machine| machine.state().leased() == 0);
+        self.core.outside().end_consumers();
+        let held =
+            |machine: &Machine| machine.state().leased().saturating_sub(self.core.outside().taken_back());
+        self.core.wait_until(grace, |machine| held(machine) == 0);
         let applied = self.core.hold_to_lead(|machine, now| machine.close(&now));
         let flushed = self.core.lead(applied.0, Level::Durable);
         self.core.do_jobs(Hand::Keep);
-        self.core.outside().end_consumers();
         self.core.stop();
         self.core.outside().stop_timer();
         for thread in running.threads {

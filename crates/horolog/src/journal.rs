@@ -62,7 +62,7 @@ impl Journal for LocalJournal {
         };
         let mut writer = self.writer.lock();
         writer.append(&mut batch.buf, stamp, (self.monotonic_ms)())?;
-        Ok(writer.wants_spare().is_some())
+        Ok(writer.needs_spare())
     }
 
     fn sync(&self) -> Result<(), LogError> {
@@ -72,7 +72,7 @@ impl Journal for LocalJournal {
     fn mark(&self, durable: u64, tick: u64, clean: bool) -> Result<bool, LogError> {
         let mut writer = self.writer.lock();
         writer.mark(horolog_wal::Lsn(durable), tick, clean)?;
-        let wants_spare = writer.wants_spare().is_some();
+        let wants_spare = writer.needs_spare();
         drop(writer);
         self.syncer.sync()?;
         Ok(wants_spare)

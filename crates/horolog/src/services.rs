@@ -1,6 +1,6 @@
 //! What the shell needs from outside: clocks, the journal, consumers, and the timer thread.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -16,6 +16,9 @@ use crate::machine::{Begun, Failure, Job, Machine, Outcome, Turn};
 use crate::shell::{Outside, Shell};
 use crate::sync::Mutex;
 
+/// How long the timer thread waits for a channel that is being emptied to be half empty.
+const REFILL_WAIT: Duration = Duration::from_millis(2);
+
 /// The engine's inside: the machine in its shell.
 pub(crate) type Core = Shell<Machine, Services>;
 
@@ -30,6 +33,10 @@ pub(crate) struct Services {
     due_receiver: Receiver<Due>,
     /// Occurrences that have left the machine and are not in the channel yet.
     sending: AtomicUsize,
+    /// Occurrences that were begun and that no consumer will receive: the engine is being shut down.
+    taken_back: AtomicU64,
+    /// The timer thread has timers ready and no room for them.
+    starved: AtomicBool,
     timer_kick: Sender<()>,
     timer_kicked: Receiver<()>,
     stopping: AtomicBool,
@@ -53,6 +60,8 @@ impl Services {
             due_sender: Mutex::new(Some(due_sender)),
             due_receiver,
             sending: AtomicUsize::new(0),
+            taken_back: AtomicU64::new(0),
+            starved: AtomicBool::new(false),
             timer_kick,
             timer_kicked,
             stopping: AtomicBool::new(false),
@@ -92,9 +101,32 @@ impl Services {
     pub(crate) fn end_consumers(&self) {
         self.due_sender.lock().take();
         for due in self.due_receiver.try_iter() {
-            due.settle();
+            self.take_back(due);
         }
         self.wake_consumers();
+    }
+
+    fn take_back(&self, due: Due) {
+        due.settle();
+        self.taken_back.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Occurrences in flight that nobody holds.
+    pub(crate) fn taken_back(&self) -> u64 {
+        self.taken_back.load(Ordering::Acquire)
+    }
+
+    /// A consumer has ended an occurrence: if the timer thread waits for room and half of it is free, it goes on. Fewer
+    /// and larger batches of deliveries cost less than one for each place that becomes free.
+    pub(crate) fn consumed(&self) {
+        if self.starved.load(Ordering::Acquire) && self.half_is_free() {
+            self.kick_timer();
+        }
+    }
+
+    fn half_is_free(&self) -> bool {
+        let capacity = self.due_receiver.capacity().unwrap_or(usize::MAX);
+        self.due_receiver.len() * 2 <= capacity
     }
 
     pub(crate) fn stop_timer(&self) {
@@ -114,16 +146,37 @@ impl Services {
     /// Waits until it is time for another turn; `false` when the engine is being shut down.
     fn wait_for_turn(&self, turn: Turn, consumers: Option<&Sender<Due>>) -> bool {
         if !turn.more {
-            let mut select = Select::new();
-            select.recv(&self.timer_kicked);
-            if let Some(consumers) = consumers.filter(|_| turn.starved) {
-                select.send(consumers);
+            let sleep = Duration::from_nanos(turn.sleep_ns.max(1));
+            match consumers.filter(|_| turn.starved) {
+                Some(_) if turn.on_their_way => self.wait_for_kick(sleep),
+                Some(consumers) => self.wait_for_room(consumers, sleep),
+                None => self.wait_for_kick(sleep),
             }
-            // A time-out, a kick and room at the consumers all mean the same: look again.
-            let _ = select.ready_timeout(Duration::from_nanos(turn.sleep_ns.max(1)));
         }
         let _ = self.timer_kicked.try_recv();
         !self.stopping.load(Ordering::Acquire)
+    }
+
+    fn wait_for_kick(&self, sleep: Duration) {
+        let mut select = Select::new();
+        select.recv(&self.timer_kicked);
+        // A time-out and a kick mean the same: look again.
+        let _ = select.ready_timeout(sleep);
+    }
+
+    /// Timers are ready and consumers have no room. A full channel wakes this thread when a consumer takes an occurrence;
+    /// others follow within [`REFILL_WAIT`], so that their successors are begun together. While occurrences are on their
+    /// way to the channel, their arrival is the next thing to happen: it kicks.
+    fn wait_for_room(&self, consumers: &Sender<Due>, sleep: Duration) {
+        if self.due_receiver.is_full() {
+            let mut select = Select::new();
+            select.recv(&self.timer_kicked);
+            select.send(consumers);
+            let _ = select.ready_timeout(sleep);
+        }
+        if !self.half_is_free() || self.sending.load(Ordering::Acquire) > 0 {
+            self.wait_for_kick(sleep.min(REFILL_WAIT));
+        }
     }
 }
 
@@ -143,9 +196,14 @@ impl Outside<Machine> for Services {
     fn send(&self, outgoing: Vec<Begun>) {
         let count = outgoing.len();
         let sender = self.due_sender.lock().clone();
-        if let Some((core, sender)) = self.core.get().and_then(Weak::upgrade).zip(sender) {
+        if let Some(core) = self.core.get().and_then(Weak::upgrade) {
             for begun in outgoing {
-                match sender.try_send(Due::new(begun, &core)) {
+                let due = Due::new(begun, &core);
+                let Some(sender) = &sender else {
+                    self.take_back(due);
+                    continue;
+                };
+                match sender.try_send(due) {
                     Ok(()) => {}
                     // Room was counted before it was begun, and this engine holds a receiver. Were it otherwise, the
                     // occurrence would fail as dropped and be tried again: late, not lost.
@@ -154,6 +212,9 @@ impl Outside<Machine> for Services {
             }
         }
         self.sending.fetch_sub(count, Ordering::AcqRel);
+        if self.starved.load(Ordering::Acquire) {
+            self.kick_timer();
+        }
         self.wake_consumers();
     }
 
@@ -168,7 +229,10 @@ impl Core {
     pub(crate) fn run_timer(&self) {
         let consumers = self.outside().due_sender.lock().clone();
         loop {
+            // Set before the look: whatever makes room after it will kick.
+            self.outside().starved.store(true, Ordering::Release);
             let turn = self.hold(|machine, now| machine.advance(&now, self.outside().queued()));
+            self.outside().starved.store(turn.starved, Ordering::Release);
             if !self.outside().wait_for_turn(turn, consumers.as_ref()) {
                 return;
             }

@@ -1,7 +1,7 @@
 //! A promise that a record is as safe as was asked for, to be waited for or awaited.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,8 +16,8 @@ use crate::shell::Failed;
 
 /// The answer to a call, held back until its record is as safe as was asked for.
 ///
-/// Waiting costs no thread and needs no runtime: [`Ticket::wait`] blocks, and a ticket is a future as well. Dropping it
-/// changes nothing about the record. After [`Indeterminate`] it can be waited for again.
+/// Waiting costs no thread and needs no runtime: [`Ticket::wait`] blocks, and a ticket can be awaited (`ticket.await`).
+/// It may be ignored: dropping it changes nothing about the record. After [`Indeterminate`] it can be waited for again.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -31,7 +31,6 @@ use crate::shell::Failed;
 /// assert!(engine.get(id).is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "the record is on its way; only the ticket says when it is safe"]
 pub struct Ticket<T> {
     value: T,
     lsn: u64,
@@ -86,12 +85,29 @@ impl Ticket<TimerId> {
     }
 }
 
-impl<T: Clone + Unpin> Future for Ticket<T> {
+impl<T: Clone + Unpin> IntoFuture for Ticket<T> {
+    type Output = Result<T, Indeterminate>;
+    type IntoFuture = Pending<T>;
+
+    fn into_future(self) -> Pending<T> {
+        Pending { ticket: self }
+    }
+}
+
+/// A [`Ticket`] that is awaited.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Pending<T> {
+    ticket: Ticket<T>,
+}
+
+impl<T: Clone + Unpin> Future for Pending<T> {
     type Output = Result<T, Indeterminate>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.core.poll(self.lsn, self.level, context.waker()) {
-            Some(outcome) => Poll::Ready(self.answer(outcome)),
+        let ticket = &self.ticket;
+        match ticket.core.poll(ticket.lsn, ticket.level, context.waker()) {
+            Some(outcome) => Poll::Ready(ticket.answer(outcome)),
             None => Poll::Pending,
         }
     }

@@ -173,12 +173,18 @@ impl Writer {
         self.shared.check().is_err()
     }
 
+    /// Whether [`Writer::wants_spare`] would give a plan. Asking takes no segment id.
+    #[must_use]
+    pub fn needs_spare(&self) -> bool {
+        let half_full = self.segment.next_block >= self.segment.capacity_blocks / 2;
+        let none_about = self.spare.is_none() && Arc::strong_count(&self.token) == 1;
+        half_full && none_about && !self.is_poisoned()
+    }
+
     /// A plan for the next segment, when the current one is half full and there is neither a spare nor a plan about.
     #[must_use]
     pub fn wants_spare(&self) -> Option<SparePlan> {
-        let half_full = self.segment.next_block >= self.segment.capacity_blocks / 2;
-        let none_about = self.spare.is_none() && Arc::strong_count(&self.token) == 1;
-        if !half_full || !none_about || self.is_poisoned() {
+        if !self.needs_spare() {
             return None;
         }
         self.plan(self.options.segment_blocks(self.next_segment_bytes(), 0)?)

@@ -34,6 +34,8 @@ pub(crate) struct Turn {
     pub(crate) more: bool,
     /// Timers are ready and consumers have no room.
     pub(crate) starved: bool,
+    /// Occurrences have been begun and their records are not written yet.
+    pub(crate) on_their_way: bool,
     /// Nothing is due for this long.
     pub(crate) sleep_ns: u64,
 }
@@ -102,7 +104,12 @@ impl Machine {
         self.note_dropped(now);
         let begun = if self.closing != Closing::No { Begin::Idle } else { self.begin(now, queued) };
         let sleep_ns = self.plan_sleep(now);
-        Turn { more: more_due || begun == Begin::More, starved: begun == Begin::Starved, sleep_ns }
+        Turn {
+            more: more_due || begun == Begin::More,
+            starved: begun == Begin::Starved,
+            on_their_way: self.in_transit > 0,
+            sleep_ns,
+        }
     }
 
     fn advance_wheels(&mut self, now: &Now) -> bool {

@@ -10,7 +10,7 @@
 use horolog_state::{Lsn, Now};
 use horolog_wal::LogError;
 
-use super::{Batch, Closing, Failure, Machine};
+use super::{Batch, Closing, Failure, Level, Machine};
 use crate::shell::{Hand, Heart, Positions};
 use crate::timer::Durability;
 
@@ -114,7 +114,6 @@ impl LogTurns {
                 self.sync_within_ns = self.sync_within_ns.min(within_ns);
                 let by_ns = now.elapsed_ns.saturating_add(within_ns);
                 self.sync_by_ns = Some(self.sync_by_ns.map_or(by_ns, |earlier| earlier.min(by_ns)));
-                self.wanted_written = lsn;
             }
         }
     }
@@ -292,6 +291,13 @@ impl Heart for Machine {
             Hand::Keep => (self.log.wants_spare && !self.log.sparing) || self.offers_mark(&now),
         };
         wanted && self.failure.is_none()
+    }
+
+    /// Only what somebody waits for is written beside a running sync: small batches cost more than they are worth.
+    fn awaited(&mut self, lsn: u64, level: Level) {
+        if level == Level::Written {
+            self.log.wants_written(Lsn(lsn));
+        }
     }
 
     /// A sync "within" comes due; or the log may be idle by then.

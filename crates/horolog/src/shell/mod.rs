@@ -67,6 +67,8 @@ pub(crate) trait Heart: Send {
     /// Which sync makes this record durable: the one that is running, or the next.
     fn generation_of(&self, lsn: u64) -> u64;
     fn wants(&self, hand: Hand, now: Self::Now) -> bool;
+    /// Somebody waits for this record to come so far.
+    fn awaited(&mut self, lsn: u64, level: Level);
     /// When a sleeping hand has to look again by itself, in nanoseconds on the heart's own clock.
     fn looks_again_at_ns(&self, hand: Hand) -> Option<u64>;
     fn present_ns(now: Self::Now) -> u64;
@@ -288,6 +290,7 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
     ) -> Option<Result<(), Failed>> {
         let done = || self.reached(lsn, level) || self.has_failed();
         if !done() {
+            self.announce(lsn, level);
             self.gates.wait_each(timeout, done);
         }
         if self.reached(lsn, level) { Some(Ok(())) } else { self.has_failed().then_some(Err(Failed)) }
@@ -298,7 +301,17 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
         let look = || {
             if self.reached(lsn, level) { Some(Ok(())) } else { self.has_failed().then_some(Err(Failed)) }
         };
-        look().or_else(|| self.wakers.file(lsn, level, waker, look))
+        look().or_else(|| {
+            self.announce(lsn, level);
+            self.wakers.file(lsn, level, waker, look)
+        })
+    }
+
+    /// A durable record is synced as soon as can be, whoever waits; a written one may be waiting for a sync to end.
+    fn announce(&self, lsn: u64, level: Level) {
+        if level == Level::Written {
+            self.hold(|heart, _| heart.awaited(lsn, level));
+        }
     }
 
     fn next_step(&self, lsn: u64, level: Level) -> Step<H::Job> {
@@ -309,6 +322,7 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
             self.let_go(inner, Left::ToLogHands, now);
             return if reached { Step::Reached } else { Step::Failed };
         }
+        inner.heart.awaited(lsn, level);
         match inner.heart.take_job(Hand::Log, now) {
             Some(job) => Step::Do(job),
             None => {

@@ -31,11 +31,8 @@ struct Stub {
 }
 
 impl Stub {
-    fn submit(&mut self, level: Level) -> u64 {
+    fn submit(&mut self) -> u64 {
         self.applied += 1;
-        if level == Level::Written {
-            self.wanted_written = self.applied;
-        }
         self.applied
     }
 
@@ -119,6 +116,12 @@ impl Heart for Stub {
         hand == Hand::Log && (self.offers_write() || self.offers_sync())
     }
 
+    fn awaited(&mut self, lsn: u64, level: Level) {
+        if level == Level::Written {
+            self.wanted_written = self.wanted_written.max(lsn);
+        }
+    }
+
     fn looks_again_at_ns(&self, _: Hand) -> Option<u64> {
         None
     }
@@ -196,7 +199,7 @@ fn join<T>(thread: thread::JoinHandle<T>) -> T {
 
 /// A blocking call: what `Engine::schedule` does.
 fn schedule(shell: &StubShell) -> Result<u64, Failed> {
-    let lsn = shell.hold_to_lead(|stub, ()| stub.submit(Level::Durable));
+    let lsn = shell.hold_to_lead(|stub, ()| stub.submit());
     shell.lead(lsn, Level::Durable)?;
     assert!(shell.reached(lsn, Level::Durable), "{lsn} was answered before it was durable");
     Ok(lsn)
@@ -233,7 +236,7 @@ fn a_log_hand_flushes_what_is_submitted() {
     model(|| {
         let shell = shell(Disk::Works);
         let hand = spawn(&shell, log_hand);
-        let lsn = shell.hold(|stub, ()| stub.submit(Level::Durable));
+        let lsn = shell.hold(|stub, ()| stub.submit());
         assert_eq!(shell.wait(lsn, Level::Durable, None), Some(Ok(())));
         shell.stop();
         join(hand);
@@ -245,8 +248,8 @@ fn two_hands_share_a_write_and_a_sync() {
     model(|| {
         let shell = shell(Disk::Works);
         let hands = [spawn(&shell, log_hand), spawn(&shell, log_hand)];
-        let synced = shell.hold(|stub, ()| stub.submit(Level::Durable));
-        let written = shell.hold(|stub, ()| stub.submit(Level::Written));
+        let synced = shell.hold(|stub, ()| stub.submit());
+        let written = shell.hold(|stub, ()| stub.submit());
         assert_eq!(shell.wait(written, Level::Written, None), Some(Ok(())));
         assert_eq!(shell.wait(synced, Level::Durable, None), Some(Ok(())));
         shell.stop();
@@ -272,7 +275,7 @@ fn a_failed_sync_wakes_those_who_wait_for_a_hand() {
     model(|| {
         let shell = shell(Disk::SyncFails);
         let hand = spawn(&shell, log_hand);
-        let lsn = shell.hold(|stub, ()| stub.submit(Level::Durable));
+        let lsn = shell.hold(|stub, ()| stub.submit());
         assert_eq!(shell.wait(lsn, Level::Durable, None), Some(Err(Failed)));
         shell.stop();
         join(hand);
@@ -284,7 +287,7 @@ fn a_hand_leaves_nothing_undone_when_it_is_stopped() {
     model(|| {
         let shell = shell(Disk::Works);
         let hand = spawn(&shell, log_hand);
-        let lsn = shell.hold(|stub, ()| stub.submit(Level::Durable));
+        let lsn = shell.hold(|stub, ()| stub.submit());
         shell.stop();
         join(hand);
         assert!(shell.reached(lsn, Level::Durable));
@@ -305,7 +308,7 @@ impl Wake for Woken {
 fn a_future_is_answered_or_woken() {
     model(|| {
         let shell = shell(Disk::Works);
-        let lsn = shell.hold_to_lead(|stub, ()| stub.submit(Level::Durable));
+        let lsn = shell.hold_to_lead(|stub, ()| stub.submit());
         let flusher = spawn(&shell, move |shell| shell.lead(lsn, Level::Durable));
         let woken = std::sync::Arc::new(Woken::default());
         let answer = shell.poll(lsn, Level::Durable, &Waker::from(std::sync::Arc::clone(&woken)));
@@ -319,7 +322,7 @@ fn a_future_is_answered_or_woken() {
 fn a_dropped_future_disturbs_nobody() {
     model(|| {
         let shell = shell(Disk::Works);
-        let lsn = shell.hold_to_lead(|stub, ()| stub.submit(Level::Durable));
+        let lsn = shell.hold_to_lead(|stub, ()| stub.submit());
         let dropper = spawn(&shell, move |shell| {
             let woken = std::sync::Arc::new(Woken::default());
             let _ = shell.poll(lsn, Level::Durable, &Waker::from(woken));
@@ -333,7 +336,7 @@ fn a_dropped_future_disturbs_nobody() {
 fn a_failure_wakes_futures() {
     model(|| {
         let shell = shell(Disk::SyncFails);
-        let lsn = shell.hold_to_lead(|stub, ()| stub.submit(Level::Durable));
+        let lsn = shell.hold_to_lead(|stub, ()| stub.submit());
         let flusher = spawn(&shell, move |shell| shell.lead(lsn, Level::Durable));
         let woken = std::sync::Arc::new(Woken::default());
         let answer = shell.poll(lsn, Level::Durable, &Waker::from(std::sync::Arc::clone(&woken)));
