@@ -1,0 +1,171 @@
+//! What does a durable promise cost its caller: alone, among many, handed in without waiting, and all the way round?
+//!
+//! Everything here is `Synced` and survives a power cut, with 100-byte payloads due in a day. `raw` is the floor of the
+//! first group: one `pwrite` and one `fdatasync` of one block, on a file zeroed before. **The times belong to the disk
+//! under `TMPDIR`**; what the engine adds is the ratio to `raw`. With blocked threads the figure is time for one call of
+//! all threads together: the inverse is durable calls a second, and it is bound by thread switches as much as by the disk.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "times over several threads are taken here; a bench stops at the first error"
+)]
+
+use std::cell::RefCell;
+use std::sync::Barrier;
+use std::time::{Duration, Instant, SystemTime};
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use horolog::{CancelOutcome, Durability, Engine, Ticket, Timer, TimerId};
+use horolog_benches::{BLOCK, Raw, directory, size};
+use tempfile::TempDir;
+
+const PAYLOAD: [u8; 100] = [0x5a; 100];
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// An engine in a directory of its own.
+struct Bench {
+    engine: Engine,
+    _directory: TempDir,
+}
+
+impl Bench {
+    fn open() -> Self {
+        let directory = directory();
+        Self { engine: Engine::open(directory.path()).expect("a new directory"), _directory: directory }
+    }
+
+    /// Cancels what a measurement left, so that the next one meets the same engine.
+    fn cancel_all(&self, ids: &[TimerId]) {
+        let cancelled = ids.iter().map(|id| self.engine.submit_cancel(*id, Durability::Synced));
+        if let Some(last) = cancelled.map(|ticket| ticket.expect("room for a cancel")).last() {
+            last.wait().expect("durable");
+        }
+    }
+}
+
+fn in_a_day() -> Timer {
+    Timer::after(DAY).payload(PAYLOAD)
+}
+
+/// Due at once.
+fn overdue() -> Timer {
+    Timer::at(SystemTime::UNIX_EPOCH).payload(PAYLOAD)
+}
+
+fn alone(c: &mut Criterion) {
+    let mut group = c.benchmark_group("engine/alone");
+    group.throughput(Throughput::Elements(1));
+    let mut raw = Raw::open(BLOCK);
+    group.bench_function("raw", |b| {
+        b.iter(|| {
+            raw.write();
+            raw.sync();
+        });
+    });
+    let bench = Bench::open();
+    group.bench_function("schedule", |b| b.iter(|| bench.engine.schedule(in_a_day()).expect("scheduled")));
+    group.bench_function("cancel", |b| {
+        b.iter_batched(
+            || bench.engine.schedule(in_a_day()).expect("scheduled"),
+            |id| assert_eq!(bench.engine.cancel(id).expect("an answer"), CancelOutcome::Cancelled),
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+/// One thread, no waiting in between; the last ticket is waited for, and covers all before it.
+fn submit(c: &mut Criterion) {
+    const COUNT: usize = 10_000;
+    let mut group = c.benchmark_group("engine/submit_then_wait_last");
+    group.throughput(Throughput::Elements(COUNT as u64));
+    let bench = Bench::open();
+    let left = RefCell::new(Vec::with_capacity(COUNT));
+    group.bench_function(BenchmarkId::from_parameter(size(COUNT)), |b| {
+        b.iter_batched(
+            || {
+                bench.cancel_all(&left.borrow_mut().drain(..).collect::<Vec<_>>());
+                vec![in_a_day(); COUNT]
+            },
+            |timers| {
+                let mut last: Option<Ticket<TimerId>> = None;
+                for timer in timers {
+                    let ticket = bench.engine.submit(timer).expect("room for 10 000");
+                    left.borrow_mut().push(ticket.id());
+                    last = Some(ticket);
+                }
+                last.map(|ticket| ticket.wait().expect("durable"))
+            },
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+/// Every thread schedules and waits, again and again.
+fn blocked_callers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("engine/blocked_callers");
+    group.throughput(Throughput::Elements(1));
+    for threads in [8, 64] {
+        let bench = Bench::open();
+        group.bench_function(BenchmarkId::from_parameter(threads), |b| {
+            b.iter_custom(|iterations| {
+                let each = iterations.div_ceil(threads);
+                let elapsed = all_schedule(&bench.engine, threads, each);
+                // Criterion asked for `iterations` calls and got a few more.
+                elapsed.mul_f64(iterations as f64 / (threads * each) as f64)
+            });
+        });
+    }
+}
+
+fn all_schedule(engine: &Engine, threads: u64, each: u64) -> Duration {
+    let start = Barrier::new(usize::try_from(threads).expect("a few threads") + 1);
+    let caller = || {
+        start.wait();
+        for _ in 0..each {
+            engine.schedule(in_a_day()).expect("scheduled");
+        }
+    };
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..threads).map(|_| scope.spawn(caller)).collect();
+        start.wait();
+        let began = Instant::now();
+        for caller in callers {
+            caller.join().expect("a caller");
+        }
+        began.elapsed()
+    })
+}
+
+/// Scheduled, due at once, received, completed; alone, and a thousand at a time.
+fn round_trip(c: &mut Criterion) {
+    let mut group = c.benchmark_group("engine/round_trip");
+    let bench = Bench::open();
+    let due = bench.engine.due();
+    for count in [1, 1_000] {
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
+            b.iter(|| {
+                for _ in 1..count {
+                    let _durable_with_the_last = bench.engine.submit(overdue()).expect("room");
+                }
+                bench.engine.schedule(overdue()).expect("scheduled");
+                let mut last = None;
+                for due in due.iter().take(count) {
+                    last = Some(due.complete().expect("completed"));
+                }
+                last.map(|ticket| ticket.wait().expect("durable"))
+            });
+        });
+    }
+    assert_eq!(bench.engine.stats().timers, 0, "everything went round");
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(4));
+    targets = alone, submit, blocked_callers, round_trip
+}
+criterion_main!(benches);

@@ -1,0 +1,235 @@
+//! What does one timer cost in the wheel: to insert, cancel, move and expire, beside 1 k, 100 k and 1 M others?
+//!
+//! Deadlines are spread evenly over an hour of 1 ms ticks, or over a minute where timers expire. Each figure is that of a
+//! `Timers`, so it has the slab's part in it. `fill` starts from nothing and pays for memory; `insert`, `cancel` and
+//! `reschedule` go on in a wheel that holds its number all the time, at random places of it, as a service would.
+//! `worst_tick` is not a mean: it is the longest of 60 000 one-tick advances, stalls of the machine included.
+
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use horolog_benches::{HOUR_TICKS, MINUTE_TICKS, Rng, size};
+use horolog_wheel::{Expired, Progress, Tick, TimerId, Timers};
+
+const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];
+
+/// Operations a sample of the steady-state benches: enough to forget the clock, too few to change the wheel.
+const OPS: usize = 1_000;
+
+/// A wheel with so many pending timers, and the means to keep it that way.
+struct Full {
+    timers: Timers,
+    ids: Vec<TimerId>,
+    rng: Rng,
+    span: u64,
+}
+
+impl Full {
+    fn new(count: usize, span: u64) -> Self {
+        let (timers, ids, rng) = (Timers::new(Tick(0)), Vec::with_capacity(count), Rng::new());
+        let mut full = Self { timers, ids, rng, span };
+        (0..count).for_each(|_| full.insert());
+        full
+    }
+
+    fn deadline(&mut self) -> Tick {
+        Tick(1 + self.rng.below(self.span))
+    }
+
+    fn insert(&mut self) {
+        let deadline = self.deadline();
+        self.ids.extend(self.timers.insert(deadline, deadline.0));
+    }
+
+    /// Takes timers at random out of the list of ids; they are still in the wheel.
+    fn pick(&mut self) -> Vec<TimerId> {
+        let picks = OPS.min(self.ids.len());
+        (0..picks)
+            .map(|_| {
+                let at = self.rng.index(self.ids.len());
+                self.ids.swap_remove(at)
+            })
+            .collect()
+    }
+
+    fn cancel(&mut self, ids: &[TimerId]) {
+        for id in ids {
+            black_box(self.timers.cancel(*id));
+        }
+    }
+}
+
+fn fill(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wheel/fill");
+    for count in SIZES {
+        group.throughput(Throughput::Elements(count as u64));
+        let mut rng = Rng::new();
+        let deadlines: Vec<Tick> = (0..count).map(|_| Tick(1 + rng.below(HOUR_TICKS))).collect();
+        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
+            b.iter_with_large_drop(|| {
+                let mut timers = Timers::new(Tick(0));
+                for deadline in &deadlines {
+                    black_box(timers.insert(*deadline, 7));
+                }
+                timers
+            });
+        });
+    }
+}
+
+fn insert(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wheel/insert");
+    group.throughput(Throughput::Elements(OPS as u64));
+    for count in SIZES {
+        let full = RefCell::new(Full::new(count, HOUR_TICKS));
+        let make_room = || {
+            let mut full = full.borrow_mut();
+            let leaving = full.pick();
+            full.cancel(&leaving);
+            (0..leaving.len()).map(|_| full.deadline()).collect()
+        };
+        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
+            b.iter_batched(
+                make_room,
+                |deadlines: Vec<Tick>| {
+                    let full = &mut *full.borrow_mut();
+                    full.ids.extend(deadlines.iter().filter_map(|deadline| full.timers.insert(*deadline, 7)));
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+fn cancel(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wheel/cancel");
+    group.throughput(Throughput::Elements(OPS as u64));
+    for count in SIZES {
+        let full = RefCell::new(Full::new(count, HOUR_TICKS));
+        let refill = || {
+            let mut full = full.borrow_mut();
+            while full.ids.len() < count {
+                full.insert();
+            }
+            full.pick()
+        };
+        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
+            b.iter_batched(refill, |leaving| full.borrow_mut().cancel(&leaving), BatchSize::PerIteration);
+        });
+    }
+}
+
+fn reschedule(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wheel/reschedule");
+    group.throughput(Throughput::Elements(OPS as u64));
+    for count in SIZES {
+        let full = RefCell::new(Full::new(count, HOUR_TICKS));
+        let choose = || {
+            let full = &mut *full.borrow_mut();
+            let choose = |_| {
+                let at = full.rng.index(full.ids.len());
+                (full.ids.get(at).copied(), Tick(1 + full.rng.below(HOUR_TICKS)))
+            };
+            (0..OPS).map(choose).collect()
+        };
+        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
+            b.iter_batched(
+                choose,
+                |moves: Vec<(Option<TimerId>, Tick)>| {
+                    let timers = &mut full.borrow_mut().timers;
+                    for (id, deadline) in moves {
+                        black_box(id.map(|id| timers.reschedule(id, deadline)));
+                    }
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+/// Advances a whole minute, one tick a call.
+fn pass_a_minute(timers: &mut Timers, mut at_each: impl FnMut()) {
+    let mut expired: Vec<Expired> = Vec::new();
+    for tick in 1..=MINUTE_TICKS {
+        let progress = timers.advance(Tick(tick), u32::MAX, &mut expired);
+        debug_assert_eq!(progress, Progress::Done);
+        black_box(&expired);
+        expired.clear();
+        at_each();
+    }
+}
+
+/// The ticks of the minute are in the figure, also those at which nothing is due: 60 000 of them, whatever the number
+/// of timers.
+fn expire(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wheel/expire_minute_by_ticks");
+    group.sample_size(10);
+    for count in SIZES {
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
+            b.iter_batched_ref(
+                || Full::new(count, MINUTE_TICKS).timers,
+                |timers| pass_a_minute(timers, || {}),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "criterion reports means; the worst tick has to be timed by hand"
+)]
+fn worst_tick(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wheel/worst_tick_of_a_minute");
+    group.sample_size(10);
+    for count in [100_000, 1_000_000] {
+        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
+            b.iter_custom(|iterations| {
+                let mut sum = Duration::ZERO;
+                for _ in 0..iterations {
+                    let mut timers = Full::new(count, MINUTE_TICKS).timers;
+                    let (mut worst, mut last) = (Duration::ZERO, Instant::now());
+                    pass_a_minute(&mut timers, || {
+                        let now = Instant::now();
+                        (worst, last) = (worst.max(now - last), now);
+                    });
+                    sum += worst;
+                }
+                sum
+            });
+        });
+    }
+}
+
+/// One call over 3.6 million ticks at which nothing happens. What is pending is due far beyond.
+fn empty_hour(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wheel/empty_hour");
+    for pending in [0, 1_000_000] {
+        let mut timers = Timers::new(Tick(0));
+        let mut rng = Rng::new();
+        for _ in 0..pending {
+            timers.insert(Tick((1 << 62) + rng.below(HOUR_TICKS)), 7);
+        }
+        let (mut now, mut expired) = (0, Vec::new());
+        group.bench_function(BenchmarkId::from_parameter(size(pending)), |b| {
+            b.iter(|| {
+                now += HOUR_TICKS;
+                timers.advance(Tick(now), u32::MAX, &mut expired)
+            });
+        });
+        assert!(expired.is_empty(), "the hours were not empty");
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(2));
+    targets = fill, insert, cancel, reschedule, expire, worst_tick, empty_hour
+}
+criterion_main!(benches);

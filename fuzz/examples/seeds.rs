@@ -1,0 +1,160 @@
+//! Writes the seed corpora: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
+//!
+//! The same bytes each time. Headers and records are real ones, for the decoders; the other two targets make sense of
+//! any bytes, so theirs are numbers from a fixed seed, long enough for a history.
+
+use std::fs;
+use std::io;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::{Path, PathBuf};
+
+use horolog_state::{
+    Cancel, Clock, ClockReading, Complete, Dead, DeadReason, Deliver, DueTime, Epoch, Fail, FailCause, Grid,
+    Misfire, Put, Record, Reschedule, Retry, Skip, SkipReason, Terms, Tick, TickLen, Timeline, TimerId,
+    codec,
+};
+use horolog_wal::{
+    BatchFlags, BatchHeader, Context, Link, LinkReason, Lsn, RECORD_HEADER_LEN, Seal, SegmentHeader,
+};
+
+fn main() -> io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    batch_decode(&fresh(&corpus, "batch_decode")?)?;
+    record_decode(&fresh(&corpus, "record_decode")?)?;
+    numbers(&fresh(&corpus, "segment_reader")?, 24, 1_500)?;
+    numbers(&fresh(&corpus, "wheel_ops")?, 12, 800)
+}
+
+fn fresh(corpus: &Path, target: &str) -> io::Result<PathBuf> {
+    let folder = corpus.join(target);
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::create_dir_all(&folder)?,
+    }
+    Ok(folder)
+}
+
+/// SplitMix64.
+fn numbers(folder: &Path, files: usize, bytes: usize) -> io::Result<()> {
+    let mut state = 0x484f_524f_4c4f_4721_u64;
+    let mut draw = || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
+    for file in 0..files {
+        let numbers: Vec<u8> = (0..bytes / 8).flat_map(|_| draw().to_le_bytes()).collect();
+        fs::write(folder.join(format!("numbers-{file:02}")), numbers)?;
+    }
+    Ok(())
+}
+
+/// The layout that `arbitrary` gives the target's input: which decoder, the place, the bytes.
+fn batch_decode(folder: &Path) -> io::Result<()> {
+    const UUID: u128 = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff;
+    let write = |name: &str, decoder: u64, bytes: &[u8]| {
+        let choice = u32::try_from(((decoder << 32) / 5) + 1).unwrap_or(u32::MAX);
+        let mut input = choice.to_le_bytes().to_vec();
+        input.extend(UUID.to_le_bytes());
+        input.extend(3_u64.to_le_bytes());
+        input.extend(99_u64.to_le_bytes());
+        input.extend(1_u32.to_le_bytes());
+        input.extend(2_u32.to_le_bytes());
+        input.extend(bytes);
+        fs::write(folder.join(name), input)
+    };
+
+    let mut head = [0; 64];
+    let header = BatchHeader {
+        first_lsn: Lsn(8),
+        durable_lsn: Lsn(7),
+        prev_chain: 5,
+        engine_tick: 1_767_225_600_000,
+        ordinal: 2,
+        body_len: 100,
+        record_count: 1,
+        body_digest: 77,
+        flags: BatchFlags::NONE,
+        codec: 0,
+    };
+    header.encode(&mut head, &Context::new(UUID, 3, 99), 1);
+    write("batch", 0, &head)?;
+
+    let mut record = 5_u32.to_le_bytes().to_vec();
+    record.extend([1, 0, 0, 0]);
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&record);
+    crc.update(b"hello");
+    record.extend(crc.finalize().to_le_bytes());
+    assert_eq!(record.len(), RECORD_HEADER_LEN);
+    record.extend(b"hello, and what follows");
+    write("record", 1, &record)?;
+
+    let link =
+        Link { prev_segment: 2, prev_last_lsn: Lsn(7), prev_chain: 5, epoch: 3, reason: LinkReason::Opened };
+    let mut body = Vec::new();
+    link.encode(&mut body);
+    write("link", 2, &body)?;
+
+    body.clear();
+    Seal { last_lsn: Lsn(7), chain: 5, blocks: vec![1, 2, 5] }.encode(&mut body);
+    write("seal", 3, &body)?;
+
+    let segment = SegmentHeader { uuid: UUID, segment_id: 3, epoch: 2, salt: 99, capacity_blocks: 256 };
+    write("segment", 4, &segment.encode())
+}
+
+/// Kind, then body: at least one record of each kind, with every option once there and once not.
+fn record_decode(folder: &Path) -> io::Result<()> {
+    for (name, record) in samples() {
+        let mut input = vec![record.kind().code()];
+        codec::encode(&record, &mut input);
+        fs::write(folder.join(name), input)?;
+    }
+    Ok(())
+}
+
+fn samples() -> Vec<(&'static str, Record<'static>)> {
+    let id = TimerId::new(7, 3).unwrap_or_else(|| unreachable!("3 is a generation"));
+    let due = DueTime { timeline: Timeline::Civil, tick: Tick(1_767_225_600_000) };
+    let next_due = Some(DueTime { timeline: Timeline::Elapsed, tick: Tick(99) });
+    let interval_ns = NonZeroU64::MIN.saturating_add(600_000_000_000);
+    let grid = Grid { timeline: Timeline::Elapsed, anchor_ns: 42, interval_ns };
+    let retry = Retry {
+        failures_max: NonZeroU32::MIN,
+        deliveries_max: NonZeroU32::MAX,
+        backoff_base_ns: 1,
+        backoff_max_ns: 2,
+    };
+    let terms = |grid| Some(Terms { key: b"order-42", misfire: Misfire::Skip, retry, grid });
+    let reading = ClockReading { wall_ns: 1, boottime_ns: 2, boot_id: 3, elapsed_ns: 4 };
+    vec![
+        ("put-plain", Record::Put(Put { id, due, terms: None, payload: b"retry order 42" })),
+        ("put-key", Record::Put(Put { id, due, terms: terms(None), payload: b"" })),
+        ("put-grid", Record::Put(Put { id, due, terms: terms(Some((grid, 1))), payload: b"x" })),
+        ("reschedule", Record::Reschedule(Reschedule { id, due })),
+        ("cancel", Record::Cancel(Cancel { id })),
+        ("deliver", Record::Deliver(deliver(id, None))),
+        ("deliver-next", Record::Deliver(deliver(id, next_due))),
+        ("skip", Record::Skip(Skip { id, from: 5, to: 8, reason: SkipReason::Overlap, next_due })),
+        ("skip-end", Record::Skip(Skip { id, from: 0, to: 0, reason: SkipReason::Misfire, next_due: None })),
+        ("complete", Record::Complete(Complete { id, occurrence: 433, number: 2 })),
+        ("fail", Record::Fail(fail(id, FailCause::Reported, next_due, "größer als erlaubt"))),
+        ("fail-end", Record::Fail(fail(id, FailCause::Panicked, None, ""))),
+        ("dead", Record::Dead(Dead { id, occurrence: 1, reason: DeadReason::Failures, message: "no route" })),
+        ("clock", Record::Clock(Clock { reading })),
+        (
+            "epoch",
+            Record::Epoch(Epoch { epoch: 1, tick_len: TickLen::MILLISECOND, generation_floor: 5, reading }),
+        ),
+    ]
+}
+
+fn deliver(id: TimerId, next_due: Option<DueTime>) -> Deliver {
+    Deliver { id, occurrence: 433, covers_from: 2, number: 1, epoch: 9, next_due }
+}
+
+fn fail(id: TimerId, cause: FailCause, retry: Option<DueTime>, message: &'static str) -> Fail<'static> {
+    Fail { id, occurrence: 1, number: 2, cause, retry, message }
+}

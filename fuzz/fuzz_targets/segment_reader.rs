@@ -1,0 +1,534 @@
+//! Whatever lies in a directory, reading it never panics and never makes a record up.
+//!
+//! Three ways to fill the directory:
+//!
+//! - *raw*: any bytes under the names of segments.
+//! - *forged*: segments whose checksums are all right and whose contents may contradict each other in any way.
+//! - *damaged*: a log that was written, with crashes at any write on the way, and then damaged. Before the damage it must
+//!   hold everything that was synced; after it, reading gives a prefix of what was written, or an error.
+//!
+//! A log that can be read can be opened, appended to and read again.
+#![no_main]
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use arbitrary::{Arbitrary, Unstructured};
+use crc32fast::Hasher;
+use horolog_storage::{MemStorage, Storage};
+use horolog_wal::{
+    BATCH_HEADER_LEN, BLOCK_LEN, BatchBuf, BatchFlags, BatchHeader, Context, Link, LinkReason, LogError,
+    LogOptions, LogView, Lsn, Seal, SegmentHeader, Stamp, Syncer, Writer, open_writer, read_log,
+};
+use libfuzzer_sys::fuzz_target;
+
+const BLOCK: usize = BLOCK_LEN as usize;
+const CODEC: u16 = 7;
+
+#[derive(Arbitrary, Debug)]
+enum Input<'a> {
+    Raw(List<(u8, &'a [u8]), 4>),
+    Forged(List<Forged, 6>),
+    Damaged { steps: List<Step, 24>, damage: List<Damage, 6> },
+}
+
+/// Up to `MAX` items. A derived list would have a coin tossed for each further item, and be short.
+#[derive(Debug)]
+struct List<T, const MAX: usize>(Vec<T>);
+
+impl<'a, T: Arbitrary<'a>, const MAX: usize> Arbitrary<'a> for List<T, MAX> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let count = u.int_in_range(0..=MAX)?;
+        (0..count).map(|_| u.arbitrary()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fuzz_target!(|input: Input<'_>| match input {
+    Input::Raw(files) => raw(&files.0),
+    Input::Forged(segments) => forged(&segments.0),
+    Input::Damaged { steps, damage } => damaged(&steps.0, &damage.0),
+});
+
+/// Segments of eight blocks, so that a few batches fill one.
+fn options() -> LogOptions {
+    LogOptions {
+        segment_bytes_min: 8 * BLOCK as u64,
+        segment_bytes_max: 8 * BLOCK as u64,
+        codec: CODEC,
+        ..LogOptions::default()
+    }
+}
+
+fn segment_name(id: u64) -> String {
+    format!("seg-{id:016x}.wal")
+}
+
+/// Kind, flags, body.
+type Records = Vec<(u8, u8, Vec<u8>)>;
+
+/// All records of a view, which must be readable, dense, and as many as it says.
+fn records(view: &LogView) -> Records {
+    let mut found = Records::new();
+    let walked = view.for_each_record::<Infallible>(Lsn(1), &mut |record| {
+        assert_eq!(record.lsn, Lsn(found.len() as u64 + 1), "LSNs are dense");
+        found.push((record.kind, record.flags, record.body.to_vec()));
+        Ok(())
+    });
+    walked.expect("what was checked a moment ago can be read");
+    assert_eq!(view.valid, Lsn(found.len() as u64));
+    assert!(view.durable <= view.valid);
+    found
+}
+
+// Raw ----------------------------------------------------------------------------------------------------------------
+
+fn raw(files: &[(u8, &[u8])]) {
+    let disk = Arc::new(MemStorage::new(1));
+    for (id, bytes) in files {
+        disk.put(&segment_name(u64::from(*id)), bytes);
+    }
+    if let Ok(view) = read_log(&*disk, &options()) {
+        records(&view);
+        go_on(disk, &view).expect("an empty log can be begun");
+    }
+}
+
+/// Opens a log that was read, appends to it, and reads it again.
+fn go_on(disk: Arc<MemStorage>, view: &LogView) -> Result<(), LogError> {
+    let mut model = records(view);
+    let (writer, syncer) = open_writer(disk.clone(), view, &options(), 0)?;
+    assert_eq!(writer.tail(), view.valid);
+    let mut life = Life { writer, syncer, acked: view.valid.0 };
+    life.append(&mut model, &[5])?;
+    life.sync()?;
+    let again = read_log(&*disk, &options()).expect("a log that was just written");
+    assert_eq!(records(&again), model);
+    Ok(())
+}
+
+// Forged -------------------------------------------------------------------------------------------------------------
+
+/// A number that is mostly what it should be.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Lie {
+    choice: u8,
+    number: u64,
+}
+
+impl Lie {
+    fn about(self, truth: u64) -> u64 {
+        match self.choice {
+            0..=11 => self.number,
+            12..=23 => truth.wrapping_add_signed(i64::from(self.number as i8)),
+            _ => truth,
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+struct Forged {
+    id: Lie,
+    other_uuid: bool,
+    epoch: Lie,
+    blank_blocks: u8,
+    link_to: u8,
+    link: Lie,
+    link_chain: Lie,
+    link_segment: Lie,
+    batches: List<ForgedBatch, 12>,
+}
+
+#[derive(Arbitrary, Debug)]
+struct ForgedBatch {
+    what: What,
+    first_lsn: Lie,
+    durable: Lie,
+    chain: Lie,
+    ordinal: Lie,
+    record_count: Lie,
+    flags: Lie,
+    codec: Lie,
+    digest: Lie,
+    body_len: Lie,
+    dirty_padding: bool,
+    records: List<(u8, u8, u16), 4>,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum What {
+    Records,
+    MoreRecords,
+    Mark,
+    Clean,
+    Seal,
+    Link,
+    NoLinkFirst,
+}
+
+/// What a batch that tells the truth would continue.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    segment: u64,
+    last_lsn: u64,
+    chain: u64,
+}
+
+fn forged(segments: &[Forged]) {
+    let disk = Arc::new(MemStorage::new(1));
+    let mut places = vec![Place::default()];
+    for (number, segment) in (1..).zip(segments) {
+        forge(&disk, segment, number, &mut places);
+    }
+    if let Ok(view) = read_log(&*disk, &options()) {
+        records(&view);
+        // Ids and LSNs may be at their ends; then it is refused.
+        let _ = go_on(disk, &view);
+    }
+}
+
+fn forge(disk: &MemStorage, forged: &Forged, number: u64, places: &mut Vec<Place>) {
+    let id = forged.id.about(number);
+    let header = |capacity_blocks| SegmentHeader {
+        uuid: if forged.other_uuid && forged.link_to % 8 == 7 { 2 } else { 1 },
+        segment_id: id,
+        epoch: number,
+        salt: number,
+        capacity_blocks,
+    };
+    let context = Context::of(&header(0));
+    let before = places[usize::from(forged.link_to) % places.len()];
+    let link = Link {
+        prev_segment: forged.link_segment.about(before.segment),
+        prev_last_lsn: Lsn(forged.link.about(before.last_lsn)),
+        prev_chain: forged.link_chain.about(before.chain),
+        epoch: forged.epoch.about(number),
+        reason: LinkReason::Rotated,
+    };
+    let mut bytes = vec![0; BLOCK];
+    let mut place = Place { segment: id, ..before };
+    let mut blocks = Vec::new();
+    for (ordinal, batch) in (0..).zip(&forged.batches.0) {
+        let body = body_of(batch, ordinal == 0, &link, &place, &blocks);
+        blocks.push(u32::try_from(bytes.len() / BLOCK).unwrap());
+        place = push_batch(&mut bytes, batch, &body, &context, place, ordinal);
+        places.push(place);
+    }
+    bytes.resize(bytes.len() + usize::from(forged.blank_blocks % 16) * BLOCK, 0);
+    let block0 = header(u32::try_from(bytes.len() / BLOCK).unwrap()).encode();
+    bytes[..BLOCK].copy_from_slice(&block0);
+    disk.put(&segment_name(id), &bytes);
+}
+
+/// The records of a batch, with flags that fit them.
+struct Body {
+    bytes: Vec<u8>,
+    crcs: Vec<u8>,
+    records: u64,
+    lsns: u64,
+    flags: BatchFlags,
+}
+
+impl Body {
+    fn push(&mut self, kind: u8, flags: u8, body: &[u8]) {
+        let mut record = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
+        record.extend([kind, flags, 0, 0]);
+        let mut crc = Hasher::new();
+        crc.update(&record);
+        crc.update(body);
+        let crc = crc.finalize().to_le_bytes();
+        record.extend(crc);
+        record.extend(body);
+        self.bytes.extend(record);
+        self.crcs.extend(crc);
+        self.records += 1;
+        self.lsns += u64::from(kind < horolog_wal::INTERNAL_KIND_MIN);
+    }
+}
+
+fn body_of(batch: &ForgedBatch, first: bool, link: &Link, place: &Place, blocks: &[u32]) -> Body {
+    let flags = BatchFlags::NONE;
+    let mut body = Body { bytes: Vec::new(), crcs: Vec::new(), records: 0, lsns: 0, flags };
+    let mut internal = Vec::new();
+    if (first && !matches!(batch.what, What::NoLinkFirst)) || (!first && matches!(batch.what, What::Link)) {
+        body.flags = BatchFlags::LINK;
+        link.encode(&mut internal);
+        body.push(0xF0, 0, &internal);
+    }
+    match batch.what {
+        What::Seal => {
+            body.flags = BatchFlags(body.flags.0 | BatchFlags::SEAL.0);
+            let seal = Seal { last_lsn: Lsn(place.last_lsn), chain: place.chain, blocks: blocks.to_vec() };
+            internal.clear();
+            seal.encode(&mut internal);
+            body.push(0xF1, 0, &internal);
+        }
+        What::Mark if !first => body.flags = BatchFlags::MARK,
+        What::Clean if !first => body.flags = BatchFlags(BatchFlags::MARK.0 | BatchFlags::CLEAN.0),
+        _ => {
+            for (kind, flags, len) in &batch.records.0 {
+                body.push(*kind, *flags, &vec![*kind; usize::from(len % 5_000)]);
+            }
+        }
+    }
+    body
+}
+
+fn push_batch(
+    bytes: &mut Vec<u8>,
+    batch: &ForgedBatch,
+    body: &Body,
+    context: &Context,
+    place: Place,
+    ordinal: u64,
+) -> Place {
+    let block = u32::try_from(bytes.len() / BLOCK).unwrap();
+    let len = (BATCH_HEADER_LEN + body.bytes.len()).next_multiple_of(BLOCK);
+    let mut whole = vec![0; BATCH_HEADER_LEN];
+    whole.extend(&body.bytes);
+    whole.resize(len, u8::from(batch.dirty_padding));
+    let mut digest = Hasher::new();
+    digest.update(&body.crcs);
+    digest.update(&whole[BATCH_HEADER_LEN + body.bytes.len()..]);
+    let header = BatchHeader {
+        first_lsn: Lsn(batch.first_lsn.about(place.last_lsn.wrapping_add(1))),
+        durable_lsn: Lsn(batch.durable.about(place.last_lsn)),
+        prev_chain: batch.chain.about(place.chain),
+        engine_tick: 0,
+        ordinal: batch.ordinal.about(ordinal) as u32,
+        body_len: batch.body_len.about(body.bytes.len() as u64) as u32,
+        record_count: batch.record_count.about(body.records) as u32,
+        body_digest: batch.digest.about(u64::from(digest.finalize())) as u32,
+        flags: BatchFlags(batch.flags.about(u64::from(body.flags.0)) as u16),
+        codec: batch.codec.about(u64::from(CODEC)) as u16,
+    };
+    let crc = header.encode(&mut whole, context, block);
+    bytes.extend(whole);
+    let last_lsn = header.first_lsn.0.wrapping_sub(1).wrapping_add(body.lsns);
+    Place { last_lsn, chain: header.chain(crc), ..place }
+}
+
+// Damaged ------------------------------------------------------------------------------------------------------------
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Step {
+    Append {
+        count: u8,
+        len: u16,
+    },
+    Commit {
+        count: u8,
+        len: u16,
+    },
+    Sync,
+    Mark {
+        clean: bool,
+    },
+    Spare,
+    /// Everything fails after so many more changes of the disk; then the power goes.
+    HaltAfter {
+        changes: u8,
+    },
+    PowerCut {
+        kept: u64,
+    },
+    Kill,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Damage {
+    Flip { file: u8, offset: u32, mask: u8 },
+    FlipHeader { file: u8, block: u8, offset: u8, mask: u8 },
+    Burst { file: u8, offset: u32, masks: [u8; 16] },
+    Cut { file: u8, len: u32 },
+    Blank { file: u8, block: u8 },
+    CopyBlock { from: (u8, u8), to: (u8, u8) },
+    CopyFile { from: u8, to: u8 },
+    Remove { file: u8 },
+    Stranger { name: u8 },
+}
+
+/// A writer of the log, and what it has promised.
+struct Life {
+    writer: Writer,
+    syncer: Syncer,
+    acked: u64,
+}
+
+impl Life {
+    fn append(&mut self, model: &mut Records, lens: &[usize]) -> Result<(), LogError> {
+        let stamp = Stamp {
+            first_lsn: self.writer.tail().next(),
+            durable_lsn: Lsn(self.acked),
+            engine_tick: self.writer.tail().0,
+            flags: 0,
+        };
+        let mut batch = BatchBuf::new();
+        for len in lens {
+            let number = model.len() as u64;
+            let (kind, flags) = ((number % 0x80) as u8, (number / 3) as u8);
+            let body: Vec<u8> = number.to_le_bytes().into_iter().cycle().take(*len).collect();
+            batch.push(kind, flags, |out| out.extend_from_slice(&body));
+            model.push((kind, flags, body));
+        }
+        self.writer.append(&mut batch, stamp, 20_000 * stamp.first_lsn.0).map(|_| ())
+    }
+
+    fn sync(&mut self) -> Result<(), LogError> {
+        let upto = self.writer.tail();
+        self.syncer.sync()?;
+        self.acked = upto.0;
+        Ok(())
+    }
+}
+
+/// A log over its lives.
+struct History {
+    disk: Arc<MemStorage>,
+    /// All records that can still be there.
+    model: Records,
+    /// What was promised, in this life and those before.
+    acked: u64,
+    life: Option<Life>,
+}
+
+impl History {
+    /// After any crash everything promised is there, and nothing else than what was written.
+    fn check(&mut self) -> LogView {
+        let view = read_log(&*self.disk, &options()).expect("a crash is not damage");
+        let found = records(&view);
+        assert!(found.len() as u64 >= self.acked, "{} promised, {} found", self.acked, found.len());
+        assert!(self.model.starts_with(&found), "found what was never written");
+        self.model = found;
+        view
+    }
+
+    /// Opens the log; the disk may halt on the way.
+    fn open(&mut self) {
+        let view = self.check();
+        if let Ok((writer, syncer)) = open_writer(self.disk.clone(), &view, &options(), 0) {
+            assert_eq!(writer.tail(), Lsn(self.model.len() as u64));
+            self.acked = self.model.len() as u64;
+            self.life = Some(Life { writer, syncer, acked: self.acked });
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        let lens = |count: u8, len: u16| vec![usize::from(len % 9_000); usize::from(count % 4) + 1];
+        let Some(life) = &mut self.life else { return self.power_cut(0x5555_5555_5555_5555) };
+        let outcome = match step {
+            Step::Append { count, len } => life.append(&mut self.model, &lens(count, len)),
+            Step::Commit { count, len } => {
+                life.append(&mut self.model, &lens(count, len)).and_then(|()| life.sync())
+            }
+            Step::Sync => life.sync(),
+            Step::Mark { clean } => life.writer.mark(Lsn(life.acked), 0, clean).map(|_| ()),
+            Step::Spare => {
+                let spare = life.writer.wants_spare().map(|plan| plan.prepare()).transpose();
+                spare.map(|spare| spare.into_iter().for_each(|spare| life.writer.offer_spare(spare)))
+            }
+            Step::HaltAfter { changes } => {
+                self.disk.halt_after(u64::from(changes % 32));
+                Ok(())
+            }
+            Step::PowerCut { kept } => return self.power_cut(kept),
+            Step::Kill => {
+                self.acked = self.acked.max(life.acked);
+                self.disk = Arc::new(self.disk.process_kill());
+                return self.open();
+            }
+        };
+        self.acked = self.acked.max(life.acked);
+        // The disk has halted, or a record did not fit: a new life either way.
+        if outcome.is_err() {
+            self.life = None;
+        }
+    }
+
+    fn power_cut(&mut self, kept: u64) {
+        self.acked = self.life.take().map_or(self.acked, |life| life.acked.max(self.acked));
+        let mut turns = 0;
+        self.disk = Arc::new(self.disk.power_cut(&mut || {
+            turns += 1;
+            kept.rotate_right(turns) & 1 == 1
+        }));
+        self.open();
+    }
+}
+
+fn damaged(steps: &[Step], damage: &[Damage]) {
+    let disk = Arc::new(MemStorage::new(1));
+    let mut history = History { disk, model: Records::new(), acked: 0, life: None };
+    history.open();
+    for step in steps {
+        history.take(*step);
+    }
+    // What was handed to a disk that has halted is not on it.
+    history.disk = Arc::new(history.disk.process_kill());
+    history.acked = history.life.take().map_or(history.acked, |life| life.acked.max(history.acked));
+    history.check();
+
+    for damage in damage {
+        inflict(&history.disk, damage);
+    }
+    if let Ok(view) = read_log(&*history.disk, &options()) {
+        let found = records(&view);
+        assert!(history.model.starts_with(&found), "the damage made records up");
+        go_on(history.disk, &view).expect("what can be read can be gone on with");
+    }
+}
+
+fn inflict(disk: &MemStorage, damage: &Damage) {
+    let files = disk.files();
+    let name_of = |file: u8| usize::from(file).checked_rem(files.len()).map(|at| files[at].clone());
+    let flip = |(name, len): (String, u64), offset: u64, mask| {
+        len.checked_sub(1).map(|last| disk.flip(&name, offset % (last + 1), mask));
+    };
+    let block_of = |name: &str, block: u8| {
+        let bytes = disk.bytes(name)?;
+        let at = usize::from(block).checked_rem(bytes.len() / BLOCK)? * BLOCK;
+        Some((bytes, at))
+    };
+    match damage {
+        Damage::Flip { file, offset, mask } => {
+            let Some(file) = name_of(*file) else { return };
+            flip(file, u64::from(*offset), *mask);
+        }
+        Damage::FlipHeader { file, block, offset, mask } => {
+            let offset = u64::from(*block) * BLOCK as u64 + u64::from(offset % 96);
+            let Some(file) = name_of(*file) else { return };
+            flip(file, offset, *mask);
+        }
+        Damage::Burst { file, offset, masks } => {
+            let Some(file) = name_of(*file) else { return };
+            for (offset, mask) in (u64::from(*offset)..).zip(masks) {
+                flip(file.clone(), offset, *mask);
+            }
+        }
+        Damage::Cut { file, len } => {
+            let Some((name, _)) = name_of(*file) else { return };
+            disk.truncate(&name, u64::from(*len));
+        }
+        Damage::Blank { file, block } => {
+            let Some((name, _)) = name_of(*file) else { return };
+            let Some((mut bytes, at)) = block_of(&name, *block) else { return };
+            bytes[at..at + BLOCK].fill(0);
+            disk.put(&name, &bytes);
+        }
+        Damage::CopyBlock { from, to } => {
+            let (Some((from_name, _)), Some((to_name, _))) = (name_of(from.0), name_of(to.0)) else { return };
+            let Some((source, source_at)) = block_of(&from_name, from.1) else { return };
+            let Some((mut target, target_at)) = block_of(&to_name, to.1) else { return };
+            target[target_at..target_at + BLOCK].copy_from_slice(&source[source_at..source_at + BLOCK]);
+            disk.put(&to_name, &target);
+        }
+        Damage::CopyFile { from, to } => {
+            let Some(bytes) = name_of(*from).and_then(|(name, _)| disk.bytes(&name)) else { return };
+            disk.put(&segment_name(u64::from(*to)), &bytes);
+        }
+        Damage::Remove { file } => {
+            let Some((name, _)) = name_of(*file) else { return };
+            disk.remove(&name).expect("a file that was listed");
+        }
+        Damage::Stranger { name } => disk.put(&format!("seg-{name:x}.tmp"), b"not a segment"),
+    }
+}
