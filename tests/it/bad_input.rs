@@ -361,3 +361,48 @@ fn a_full_buffer_is_refused_as_busy_and_room_comes_back() {
     engine.schedule(*refused.timer).expect("there is room again");
     assert_eq!(engine.stats().timers, tickets.len() as u64 + 1);
 }
+
+#[test]
+fn a_batch_that_can_never_fit_is_told_so_and_not_to_wait() {
+    let (_dir, engine) = fresh();
+    let large =
+        (0..17).fold(Batch::new(), |batch, _| batch.schedule(Timer::after(HOUR).payload(vec![0; 1 << 20])));
+    let error = engine.submit_batch(large).expect_err("17 MiB do not fit a buffer of 16");
+    assert!(matches!(error.fault, BatchFault::Refused(BatchRefusal::TooLarge { .. })), "{:?}", error.fault);
+    let many = (0..1_025).fold(Batch::new(), |batch, _| batch.schedule(Timer::after(HOUR)));
+    let error = engine.submit_batch(many).expect_err("too many for one hold of the lock");
+    let BatchFault::Refused(BatchRefusal::TooManyOperations { operations, operations_max }) = error.fault
+    else {
+        panic!("{:?}", error.fault)
+    };
+    assert_eq!((operations, operations_max), (1_025, 1_024));
+}
+
+#[test]
+fn a_key_that_is_taken_refuses_a_batch_once_its_owner_is_on_disk() {
+    let (_dir, engine) = fresh();
+    let owner = engine.submit(Timer::after(HOUR).key("k")).expect("submitted");
+    let error = engine.apply(Batch::new().schedule(Timer::after(HOUR).key("k"))).expect_err("it is taken");
+    let horolog::ApplyBatchError::NotApplied(error) = error else { panic!("{error:?}") };
+    assert!(
+        matches!(
+            error.fault,
+            BatchFault::Refused(BatchRefusal::Schedule {
+                index: 0,
+                refusal: ScheduleRefusal::KeyExists { id, .. }
+            }) if id == owner.id()
+        ),
+        "{:?}",
+        error.fault
+    );
+    assert!(owner.wait_timeout(Duration::ZERO).is_some(), "the refusal rests on a record that is on disk");
+}
+
+#[test]
+fn a_temporary_file_of_somebody_else_is_left_alone() {
+    let dir = closed();
+    let notes = dir.path().join("notes.tmp");
+    std::fs::write(&notes, b"mine").expect("written");
+    Engine::open(dir.path()).expect("opens").shutdown(Duration::ZERO).expect("in order");
+    assert_eq!(std::fs::read(&notes).expect("still there"), b"mine");
+}

@@ -105,3 +105,39 @@ fn several_consumers_take_each_occurrence_once() {
     assert_eq!(taken, 500);
     assert_eq!(engine.stats().completed, 500);
 }
+
+#[test]
+fn whoever_awaits_an_occurrence_is_told_that_the_engine_is_shut_down() {
+    for _ in 0..50 {
+        let dir = tempfile::tempdir().expect("a directory");
+        let engine = Engine::open(dir.path()).expect("opens");
+        std::thread::scope(|scope| {
+            let consumer = scope.spawn(|| block_on(engine.next_due()).is_none());
+            engine.shutdown(Duration::ZERO).expect("in order");
+            assert!(consumer.join().expect("no panic"));
+        });
+    }
+}
+
+#[test]
+fn a_waker_that_panics_disturbs_nobody() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            std::panic::resume_unwind(Box::new("a waker that panics"));
+        }
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::open(dir.path()).expect("opens");
+    let panics = Waker::from(Arc::new(Panics));
+    let mut awaited = pin!(engine.next_due());
+    assert!(awaited.as_mut().poll(&mut Context::from_waker(&panics)).is_pending());
+    for _ in 0..20 {
+        let mut ticket = pin!(engine.submit(Timer::after(Duration::ZERO)).expect("submitted").into_future());
+        let _ = ticket.as_mut().poll(&mut Context::from_waker(&panics));
+    }
+    for _ in 0..20 {
+        next(&engine).complete().expect("open").wait().expect("on disk");
+    }
+    assert!(!engine.stats().poisoned);
+}

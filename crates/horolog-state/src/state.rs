@@ -11,7 +11,7 @@
 //! Waiting  --Deliver-->                    Leased
 //! Waiting  --Skip (one-shot)-->            Ended
 //! Waiting  --Cancel-->                     Ended
-//! Waiting  --Dead (one-shot)-->            Dead       a delivery too many, or a recurring occurrence superseded
+//! Waiting  --Dead-->                       Dead, or Waiting for the next occurrence: a delivery too many, or superseded
 //! Leased   --Complete-->                   Ended, or Waiting for the next occurrence
 //! Leased   --Fail with a retry-->          Waiting
 //! Leased   --Dead-->                       Dead, or Waiting for the next occurrence
@@ -547,6 +547,7 @@ impl State {
             }
             other => return Err(Misfit::Phase(other)),
         }
+        facts.suspect = false;
         Ok(self.rearm(lsn, r.id, facts, r.due))
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::TryRecvError;
 use horolog_state::{FailCause, StaleToken, TimerId, Token};
 
 use crate::error::{OutcomeError, split};
@@ -90,7 +89,7 @@ impl Due {
         self.begun.token.number
     }
 
-    /// When it was due: its deadline, or on a retry the end of the wait.
+    /// When it was due: its deadline, or for a one-shot that is tried again the end of the wait.
     #[must_use]
     pub fn deadline(&self) -> SystemTime {
         self.begun.deadline
@@ -197,27 +196,37 @@ impl fmt::Debug for Due {
 #[must_use = "futures do nothing unless awaited"]
 pub struct NextDue<'a> {
     core: &'a Core,
+    /// Its place among those who wait.
+    place: Option<u64>,
 }
 
 impl<'a> NextDue<'a> {
     pub(crate) fn new(core: &'a Core) -> Self {
-        Self { core }
+        Self { core, place: None }
+    }
+}
+
+impl Drop for NextDue<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.core.outside().unfile_consumer(place);
+        }
     }
 }
 
 impl Future for NextDue<'_> {
     type Output = Option<Due>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let services = self.core.outside();
         let look = || match services.due_receiver().try_recv() {
             Ok(due) => Poll::Ready(Some(due)),
-            Err(TryRecvError::Disconnected) => Poll::Ready(None),
-            Err(TryRecvError::Empty) => Poll::Pending,
+            Err(_) if services.has_ended() => Poll::Ready(None),
+            Err(_) => Poll::Pending,
         };
         match look() {
             Poll::Pending => {
-                services.file_consumer(context.waker());
+                self.place = Some(services.file_consumer(self.place, context.waker()));
                 // One may have come between the look and the filing.
                 look()
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::Receiver;
 use horolog_recovery::{Recovered, Report, recover};
-use horolog_state::{CancelOutcome, Lsn, Now, TickLen, TimerId, When};
+use horolog_state::{CancelOutcome, Lsn, Now, ScheduleRefusal, TickLen, TimerId, When};
 use horolog_storage::{LockGuard, OsStorage, Storage, StorageError};
 use horolog_wal::{LogOptions, LogState};
 
@@ -19,7 +19,9 @@ use crate::error::{
     ScheduleFault, ShutdownError, Unavailable, split, unavailable,
 };
 use crate::journal::LocalJournal;
-use crate::machine::{Applied, Level, Machine, MachineOptions, Opening, Operation};
+use crate::machine::{
+    Applied, BatchRefusal, ITEMS_A_TURN, Level, Machine, MachineOptions, Opening, Operation,
+};
 use crate::options::Options;
 use crate::services::{Core, Services};
 use crate::shell::{Hand, Shell};
@@ -105,7 +107,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`OpenError`]: locked by another process (named with its host), damaged, of a newer version, not a directory of
-    /// timers, not writable. Nothing in the directory was changed then.
+    /// timers, not writable. Nothing in the directory was changed then but for its lock file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Options::new().open(path)
     }
@@ -143,6 +145,7 @@ impl Engine {
             tick_len,
             due_capacity: options.due_capacity,
             buffer_bytes_max: options.buffer_bytes_max,
+            items_a_turn: ITEMS_A_TURN,
         };
         let machine = Machine::open(state, machine_options, opening, &timelines.now(times));
         let services = Services::new(Arc::clone(&options.clock), timelines, journal, options.due_capacity);
@@ -187,7 +190,7 @@ impl Engine {
 
     /// A refusal that rests on another timer's record is told once that record is durable.
     fn not_scheduled(&self, fault: ScheduleFault, timer: Timer) -> Result<NotScheduled, ScheduleError> {
-        if let ScheduleFault::Refused(horolog_state::ScheduleRefusal::KeyExists { rests_on, .. }) = fault {
+        if let ScheduleFault::Refused(ScheduleRefusal::KeyExists { rests_on, .. }) = fault {
             self.wait_for(rests_on)?;
         }
         Ok(NotScheduled { fault, timer: Box::new(timer) })
@@ -279,8 +282,21 @@ impl Engine {
                 batch.settle();
                 Ok(Ticket::new(accepted, &self.core))
             }
-            Err(fault) => Err(BatchError { fault, batch: Box::new(batch) }),
+            Err(fault) => Err(BatchError { fault: self.once_it_rests(fault), batch: Box::new(batch) }),
         }
+    }
+
+    /// A refusal that rests on another timer's record is told once that record is durable.
+    fn once_it_rests(&self, fault: BatchFault) -> BatchFault {
+        if let BatchFault::Refused(BatchRefusal::Schedule {
+            refusal: ScheduleRefusal::KeyExists { rests_on, .. },
+            ..
+        }) = fault
+            && let Err(unknown) = self.wait_for(rests_on)
+        {
+            return BatchFault::Unavailable(Unavailable::Poisoned(unknown.failure));
+        }
+        fault
     }
 
     fn operations<'a>(&self, batch: &'a Batch) -> Result<Vec<Operation<'a>>, BatchFault> {
@@ -362,7 +378,9 @@ impl Engine {
     ///
     /// [`ShutdownError`] if writing had stopped before.
     pub fn shutdown(&self, grace: Duration) -> Result<(), ShutdownError> {
-        let Some(running) = self.running.lock().take() else { return Ok(()) };
+        // Held to the end: a second call returns when the first is done.
+        let mut running = self.running.lock();
+        let Some(running) = running.take() else { return Ok(()) };
         self.core.hold(|machine, _| machine.close_intake());
         self.core.outside().end_consumers();
         let held =

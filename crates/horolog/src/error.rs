@@ -16,7 +16,7 @@ use crate::machine::{BatchRefusal, Failure, Refused};
 use crate::options::BadOption;
 use crate::timer::{BadTime, Timer};
 
-/// Why a directory was not opened. Nothing in it was changed, but for what an opening that got further wrote beside it.
+/// Why a directory was not opened. What is refused for its contents was not changed, but for the lock file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

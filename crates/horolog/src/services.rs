@@ -1,5 +1,6 @@
 //! What the shell needs from outside: clocks, the journal, consumers, and the timer thread.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
@@ -13,7 +14,7 @@ use crate::due::Due;
 use crate::error::Indeterminate;
 use crate::journal::{self, Journal};
 use crate::machine::{Begun, Failure, Job, Machine, Outcome, Turn};
-use crate::shell::{Outside, Shell};
+use crate::shell::{Outside, Shell, wake};
 use crate::sync::Mutex;
 
 /// How long the timer thread waits for a channel that is being emptied to be half empty.
@@ -40,8 +41,15 @@ pub(crate) struct Services {
     timer_kick: Sender<()>,
     timer_kicked: Receiver<()>,
     stopping: AtomicBool,
-    consumers: Mutex<Vec<Waker>>,
+    consumers: Mutex<Consumers>,
     core: OnceLock<Weak<Core>>,
+}
+
+/// Wakers of those who await an occurrence, in the order in which they came.
+#[derive(Debug, Default)]
+struct Consumers {
+    waiting: BTreeMap<u64, Waker>,
+    places: u64,
 }
 
 impl Services {
@@ -65,7 +73,7 @@ impl Services {
             timer_kick,
             timer_kicked,
             stopping: AtomicBool::new(false),
-            consumers: Mutex::new(Vec::new()),
+            consumers: Mutex::new(Consumers::default()),
             core: OnceLock::new(),
         }
     }
@@ -80,19 +88,34 @@ impl Services {
         &self.due_receiver
     }
 
-    /// Files a waker of somebody who awaits an occurrence.
-    pub(crate) fn file_consumer(&self, waker: &Waker) {
+    /// Files the waker of somebody who awaits an occurrence, in the place it had before.
+    pub(crate) fn file_consumer(&self, place: Option<u64>, waker: &Waker) -> u64 {
         let mut consumers = self.consumers.lock();
-        if !consumers.iter().any(|filed| filed.will_wake(waker)) {
-            consumers.push(waker.clone());
-        }
+        let place = place.unwrap_or_else(|| {
+            consumers.places += 1;
+            consumers.places
+        });
+        consumers.waiting.insert(place, waker.clone());
+        place
+    }
+
+    /// Forgets somebody who awaits no longer.
+    pub(crate) fn unfile_consumer(&self, place: u64) {
+        let forgotten = self.consumers.lock().waiting.remove(&place);
+        // Dropped without the lock: a waker is user code.
+        drop(forgotten);
+    }
+
+    /// The engine is shut down: nothing will come.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.due_sender.lock().is_none()
     }
 
     /// Wakes everybody who awaits an occurrence: there is one, or there will be none.
     pub(crate) fn wake_consumers(&self) {
-        let consumers = std::mem::take(&mut *self.consumers.lock());
-        for waker in consumers {
-            waker.wake();
+        let waiting = std::mem::take(&mut self.consumers.lock().waiting);
+        for waker in waiting.into_values() {
+            wake(waker);
         }
     }
 
@@ -195,19 +218,20 @@ impl Outside<Machine> for Services {
 
     fn send(&self, outgoing: Vec<Begun>) {
         let count = outgoing.len();
-        let sender = self.due_sender.lock().clone();
         if let Some(core) = self.core.get().and_then(Weak::upgrade) {
             for begun in outgoing {
                 let due = Due::new(begun, &core);
-                let Some(sender) = &sender else {
+                // Held while sending, so that nothing enters the channel once it has been emptied for the last time.
+                let sender = self.due_sender.lock();
+                let Some(sender) = &*sender else {
                     self.take_back(due);
                     continue;
                 };
                 match sender.try_send(due) {
                     Ok(()) => {}
                     // Room was counted before it was begun, and this engine holds a receiver. Were it otherwise, the
-                    // occurrence would fail as dropped and be tried again: late, not lost.
-                    Err(TrySendError::Full(due) | TrySendError::Disconnected(due)) => drop(due),
+                    // occurrence would come again at the next opening: late, not lost.
+                    Err(TrySendError::Full(due) | TrySendError::Disconnected(due)) => self.take_back(due),
                 }
             }
         }

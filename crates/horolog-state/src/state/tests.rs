@@ -828,6 +828,15 @@ fn a_timer_cancelled_in_flight_gives_its_key_back_at_once() {
 }
 
 #[test]
+fn a_suspect_that_is_rescheduled_is_none_any_more() {
+    let (mut desk, id) = one_shot_in("leased");
+    let _ = desk.apply(&epoch(2));
+    assert!(desk.view(id).suspect);
+    let _ = desk.apply(&reschedule(id));
+    assert!(!desk.view(id).suspect);
+}
+
+#[test]
 fn a_slot_far_beyond_the_number_of_records_is_refused() {
     let mut desk = Desk::new();
     let far = TimerId::new(u32::MAX - 2, 1).expect("a generation");

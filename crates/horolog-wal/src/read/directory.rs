@@ -52,8 +52,8 @@ impl Directory {
             if let Some(id) = id_in(&name) {
                 directory.reserve(id);
                 directory.segments.push(Found::read(storage, id, name)?);
-            } else if let Some(stem) = name.strip_suffix(".tmp") {
-                id_in(stem).into_iter().for_each(|id| directory.reserve(id));
+            } else if let Some(id) = name.strip_suffix(".tmp").and_then(id_in) {
+                directory.reserve(id);
                 directory.leftovers.push(name);
             } else if name != LOCK_FILE {
                 stranger.get_or_insert(name);

@@ -79,15 +79,26 @@ impl Buffers {
 
     /// Whether a record of at most `bytes` bytes finds room.
     pub(crate) fn room(&self, bytes: usize, room: Room) -> Result<(), NoRoom> {
-        let bytes_max = match room {
-            Room::Ordinary => self.bytes_max - self.bytes_max / 16,
-            Room::Reserved => self.bytes_max,
-        };
+        let bytes_max = self.bytes_max(room);
         if self.bytes + bytes <= bytes_max {
             Ok(())
         } else {
             Err(NoRoom { unsynced_bytes: self.bytes, bytes_max })
         }
+    }
+
+    /// How many bytes there may be when such a record is added.
+    pub(crate) fn bytes_max(&self, room: Room) -> usize {
+        match room {
+            Room::Ordinary => self.bytes_max - self.bytes_max / 16,
+            Room::Reserved => self.bytes_max,
+        }
+    }
+
+    /// Whether more than half of the room is taken by records that are written or to be written: time to sync, whatever
+    /// was promised.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.bytes > self.bytes_max / 2
     }
 
     /// Closes the open batch if it is large enough. Called between commands only: what one command writes stays in one

@@ -10,6 +10,9 @@ use horolog_state::{
 
 use super::{Closing, Durability, Failure, Level, Machine, NoRoom, Room};
 
+/// Operations of one batch at most: they are carried out in one hold of the lock.
+pub(crate) const OPERATIONS_MAX: usize = 1_024;
+
 /// A command that was carried out in memory; its answer goes to the caller when its record has come far enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Accepted<T> {
@@ -97,6 +100,22 @@ pub enum BatchRefusal {
         /// Which delivery.
         stale: StaleToken,
     },
+    /// There are more operations than one hold of the engine's lock may carry out.
+    #[error("the batch has {operations} operations and the limit is {operations_max}")]
+    TooManyOperations {
+        /// How many there are.
+        operations: usize,
+        /// The limit.
+        operations_max: usize,
+    },
+    /// Its records would not fit the buffer even if nothing else were in it.
+    #[error("the batch takes up to {bytes} bytes and the limit is {bytes_max}")]
+    TooLarge {
+        /// What it takes at most.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
     /// A timer or a key is named by two operations. All are decided before any is applied, so one would not see the other.
     #[error("operation {index} names a timer or a key that an earlier operation of the batch names")]
     NamedTwice {
@@ -133,7 +152,7 @@ impl Machine {
         now: &Now,
     ) -> Result<Accepted<TimerId>, Refused<ScheduleRefusal>> {
         self.intake()?;
-        self.buffers.room(request.record_bytes_max(), Room::Ordinary)?;
+        self.room(request.record_bytes_max(), Room::Ordinary)?;
         let limits = self.options.limits;
         let (value, record) = self.decide_schedule(request, &limits, now)?;
         let lsn = match record {
@@ -151,7 +170,7 @@ impl Machine {
         now: &Now,
     ) -> Result<Accepted<CancelOutcome>, Refused<std::convert::Infallible>> {
         self.intake()?;
-        self.buffers.room(codec::RECORD_OVERHEAD_BYTES_MAX, Room::Reserved)?;
+        self.room(codec::RECORD_OVERHEAD_BYTES_MAX, Room::Reserved)?;
         let decision = decide::cancel(&self.state, id);
         let lsn = match decision.record {
             Some(record) => self.append(&Record::Cancel(record), durability, now),
@@ -169,7 +188,7 @@ impl Machine {
         now: &Now,
     ) -> Result<Accepted<()>, Refused<RescheduleRefusal>> {
         self.intake()?;
-        self.buffers.room(codec::RECORD_OVERHEAD_BYTES_MAX, Room::Ordinary)?;
+        self.room(codec::RECORD_OVERHEAD_BYTES_MAX, Room::Ordinary)?;
         let decision = decide::reschedule(&self.state, id, due);
         if let Err(RescheduleRefusal::AlreadyDone { rests_on }) = decision {
             self.rest_on(rests_on, Durability::Synced);
@@ -187,7 +206,7 @@ impl Machine {
         now: &Now,
     ) -> Result<Accepted<()>, Refused<StaleToken>> {
         self.outcome_intake()?;
-        self.buffers.room(codec::RECORD_OVERHEAD_BYTES_MAX, Room::Reserved)?;
+        self.room(codec::RECORD_OVERHEAD_BYTES_MAX, Room::Reserved)?;
         let record = decide::complete(&self.state, token).map_err(Refused::Rules)?;
         let lsn = self.append(&Record::Complete(record), durability, now);
         self.settled(token.id);
@@ -204,7 +223,7 @@ impl Machine {
     ) -> Result<Accepted<()>, Refused<StaleToken>> {
         self.outcome_intake()?;
         let bytes_max = codec::RECORD_OVERHEAD_BYTES_MAX + MESSAGE_BYTES_MAX;
-        self.buffers.room(bytes_max, Room::Reserved)?;
+        self.room(bytes_max, Room::Reserved)?;
         let record = decide::fail(&self.state, token, cause, message, self.options.tick_len, now)
             .map_err(Refused::Rules)?;
         let durability = super::delivery::OWN;
@@ -222,8 +241,7 @@ impl Machine {
         now: &Now,
     ) -> Result<Accepted<Vec<Applied>>, Refused<BatchRefusal>> {
         self.intake()?;
-        let bytes_max = operations.iter().map(Operation::record_bytes_max).sum();
-        self.buffers.room(bytes_max, Room::Ordinary)?;
+        self.batch_room(operations)?;
         self.named_once(operations).map_err(Refused::Rules)?;
         let mut decided = Vec::with_capacity(operations.len());
         if let Err(refused) = self.decide_all(operations, &mut decided, now) {
@@ -245,6 +263,22 @@ impl Machine {
         }
         self.buffers.seam();
         Ok(accepted)
+    }
+
+    /// A batch that would not fit an empty buffer is too large for ever; any other one may have to wait for room.
+    fn batch_room(&self, operations: &[Operation<'_>]) -> Result<(), Refused<BatchRefusal>> {
+        if operations.len() > OPERATIONS_MAX {
+            let (operations, operations_max) = (operations.len(), OPERATIONS_MAX);
+            return Err(Refused::Rules(BatchRefusal::TooManyOperations { operations, operations_max }));
+        }
+        let schedules = operations.iter().any(|operation| matches!(operation, Operation::Schedule(_)));
+        let room = if schedules { Room::Ordinary } else { Room::Reserved };
+        let bytes = operations.iter().map(Operation::record_bytes_max).sum();
+        let bytes_max = self.buffers.bytes_max(room);
+        if bytes > bytes_max {
+            return Err(Refused::Rules(BatchRefusal::TooLarge { bytes, bytes_max }));
+        }
+        Ok(self.room(bytes, room)?)
     }
 
     /// Decides each operation against the state before the batch. They name different things, so none depends on

@@ -9,7 +9,7 @@ use horolog_state::{
 use horolog_wheel::Progress;
 
 use super::ready::Hint;
-use super::{Closing, Durability, Machine, OWN_SYNC_WITHIN_NS, Room, WHEEL_ITEMS_A_TURN, lane_index};
+use super::{Closing, Durability, Machine, OWN_SYNC_WITHIN_NS, Room, lane_index};
 
 /// The engine's own records: written before anything rests on them, synced a second later at most.
 pub(super) const OWN: Durability =
@@ -99,7 +99,9 @@ impl Machine {
     /// room. `queued` is what consumers have not received yet.
     pub(crate) fn advance(&mut self, now: &Now, queued: usize) -> Turn {
         self.timer.look_again = false;
-        self.note_clock_step(now);
+        if self.closing != Closing::All {
+            self.note_clock_step(now);
+        }
         let more_due = self.advance_wheels(now);
         self.note_dropped(now);
         let begun = if self.closing != Closing::No { Begin::Idle } else { self.begin(now, queued) };
@@ -113,18 +115,19 @@ impl Machine {
     }
 
     fn advance_wheels(&mut self, now: &Now) -> bool {
+        let budget = self.options.items_a_turn;
         let mut due = Vec::new();
         let mut more = false;
         for (wheel, tick) in self.wheels.iter_mut().zip([now.civil, now.elapsed]) {
-            let progress = wheel.advance(self.state.slab_mut(), tick, WHEEL_ITEMS_A_TURN, &mut due);
+            let progress = wheel.advance(self.state.slab_mut(), tick, budget, &mut due);
             more |= progress == Progress::More;
         }
-        while let Some(&(tick, id)) = self.held.first()
-            && tick <= now.civil
-        {
-            self.held.pop_first();
+        for _ in 0..budget {
+            let Some(&(tick, id)) = self.held.first().filter(|(tick, _)| *tick <= now.civil) else { break };
+            self.held.remove(&(tick, id));
             due.push(id);
         }
+        more |= self.held.first().is_some_and(|(tick, _)| *tick <= now.civil);
         for id in due {
             self.ready.push(id.slot());
         }
@@ -134,7 +137,7 @@ impl Machine {
     fn begin(&mut self, now: &Now, queued: usize) -> Begin {
         let taken = queued + self.in_transit;
         let mut room = self.options.due_capacity.saturating_sub(taken);
-        for _ in 0..WHEEL_ITEMS_A_TURN {
+        for _ in 0..self.options.items_a_turn {
             if self.ready.is_empty() && !self.suspect_is_next() {
                 return Begin::Idle;
             }
@@ -181,12 +184,13 @@ impl Machine {
 
     /// Does what is due for one timer: at most one delivery.
     fn begin_timer(&mut self, id: TimerId, now: &Now) -> Step {
-        if self.arming.contains(id.slot()) {
-            // It was given another due time, and that record is still on its way: it comes through the wheel.
+        let armed = self.state.slab().get(id).is_some_and(|entry| entry.armed.is_some());
+        if armed || self.arming.contains(id.slot()) {
+            // The hint is older than the timer's due time: that one comes through its wheel.
             return Step::Nothing;
         }
         for _ in 0..STEPS_MAX {
-            if self.buffers.room(OWN_RECORD_BYTES_MAX, Room::Reserved).is_err() {
+            if self.room(OWN_RECORD_BYTES_MAX, Room::Reserved).is_err() {
                 return Step::NoRoom;
             }
             let Some(record) = decide::due(&self.state, id, self.options.tick_len, now) else {
@@ -207,8 +211,7 @@ impl Machine {
     fn arm_again(&mut self, id: TimerId, now: &Now) {
         let Some(timer) = self.state.view(id) else { return };
         let waits = timer.phase == Phase::Waiting && !timer.doomed && !now.has_reached(timer.due);
-        let armed = self.state.slab().get(id).is_some_and(|entry| entry.armed.is_some());
-        if waits && !armed {
+        if waits {
             self.arm(id, timer.due, now.civil);
         }
     }
@@ -251,7 +254,7 @@ impl Machine {
 
     /// Writes a `Clock` record; `false` if there is no room for it now.
     pub(super) fn note_clock(&mut self, now: &Now) -> bool {
-        if self.buffers.room(OWN_RECORD_BYTES_MAX, Room::Reserved).is_err() {
+        if self.room(OWN_RECORD_BYTES_MAX, Room::Reserved).is_err() {
             return false;
         }
         let noted = self.state.reading();

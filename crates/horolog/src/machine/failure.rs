@@ -20,6 +20,12 @@ pub enum Failure {
         /// Which one.
         thread: &'static str,
     },
+    /// The engine's own books do not agree: a defect of the engine.
+    #[error("the engine has a defect: {what}")]
+    Defect {
+        /// What does not agree.
+        what: &'static str,
+    },
     /// A record did not fit the state it was decided on: a defect of the engine.
     #[error("the engine's rules contradict themselves")]
     Rules(#[source] ApplyError),

@@ -3,7 +3,7 @@
 //! | job | at a time | offered when |
 //! | --- | --- | --- |
 //! | [`Job::Write`] | one | there are unwritten records, and no sync is running or something waits for `written` |
-//! | [`Job::Sync`] | one, may run beside a write | written > durable, and a `Synced` record waits or a `sync_within` is over |
+//! | [`Job::Sync`] | one, may run beside a write | written > durable, and a `Synced` record waits, a `sync_within` is over, or half of the buffer is taken |
 //! | [`Job::Mark`] | one, alone | all is durable, no batch says so yet, and nothing was written for [`MARK_AFTER_IDLE_NS`] |
 //! | [`Job::Spare`] | one, beside anything | the log has said that it wants a spare segment |
 
@@ -74,10 +74,10 @@ pub(crate) struct LogTurns {
     wanted_written: Lsn,
     /// The highest record that was promised to be durable.
     wanted_durable: Lsn,
-    /// When the oldest record that was promised a sync "within" has to be synced, in elapsed nanoseconds.
-    sync_by_ns: Option<u64>,
-    /// The shortest such promise since a sync last covered them all.
-    sync_within_ns: u64,
+    /// When the first of the records not written yet has to be synced, in elapsed nanoseconds.
+    unwritten_sync_by_ns: Option<u64>,
+    /// The same for records that are written or being written.
+    written_sync_by_ns: Option<u64>,
     /// What the last batch said was durable.
     stamped: Lsn,
     last_write_ns: u64,
@@ -96,8 +96,8 @@ impl LogTurns {
             wants_spare: false,
             wanted_written: Lsn::ZERO,
             wanted_durable: Lsn::ZERO,
-            sync_by_ns: None,
-            sync_within_ns: u64::MAX,
+            unwritten_sync_by_ns: None,
+            written_sync_by_ns: None,
             stamped: Lsn::ZERO,
             last_write_ns: now.elapsed_ns,
             clean_written: false,
@@ -111,9 +111,8 @@ impl LogTurns {
             Durability::Synced => self.wanted_durable = lsn,
             Durability::Written { sync_within } => {
                 let within_ns = u64::try_from(sync_within.as_nanos()).unwrap_or(u64::MAX);
-                self.sync_within_ns = self.sync_within_ns.min(within_ns);
                 let by_ns = now.elapsed_ns.saturating_add(within_ns);
-                self.sync_by_ns = Some(self.sync_by_ns.map_or(by_ns, |earlier| earlier.min(by_ns)));
+                self.unwritten_sync_by_ns = earlier(self.unwritten_sync_by_ns, Some(by_ns));
             }
         }
     }
@@ -123,18 +122,37 @@ impl LogTurns {
         self.wanted_durable = self.wanted_durable.max(lsn);
     }
 
-    /// A sync begins. What it does not cover was applied after the last write and has the shortest promise's time left.
-    fn begin_term(&mut self, leaves_some: bool, now: &Now) {
-        if leaves_some && self.sync_by_ns.is_some() {
-            self.sync_by_ns = Some(now.elapsed_ns.saturating_add(self.sync_within_ns));
-        } else {
-            (self.sync_by_ns, self.sync_within_ns) = (None, u64::MAX);
+    /// A batch is being written; `leaves_some` if others wait behind it. Which of them has the earliest term is not
+    /// known, so both keep it.
+    fn begin_write(&mut self, leaves_some: bool) {
+        self.writing = true;
+        self.written_sync_by_ns = earlier(self.written_sync_by_ns, self.unwritten_sync_by_ns);
+        if !leaves_some {
+            self.unwritten_sync_by_ns = None;
         }
+    }
+
+    /// A sync begins. A batch that is just being written is not covered by it and keeps its term.
+    fn begin_sync(&mut self, upto: Lsn) {
+        self.syncing = Some(upto);
+        if !self.writing {
+            self.written_sync_by_ns = None;
+        }
+    }
+
+    /// Somebody has a write, a sync or a mark to report.
+    fn is_busy(&self) -> bool {
+        self.writing || self.marking || self.syncing.is_some()
     }
 
     pub(super) fn wants_written(&mut self, lsn: Lsn) {
         self.wanted_written = self.wanted_written.max(lsn);
     }
+}
+
+/// The earlier of two moments, where there are any.
+fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 impl Machine {
@@ -148,24 +166,23 @@ impl Machine {
             return None;
         }
         let batch = self.buffers.take()?;
-        self.log.writing = true;
+        self.log.begin_write(self.buffers.has_unwritten());
         self.log.stamped = self.durable;
         Some(Job::Write { batch, durable: self.durable, tick: now.elapsed.0 })
     }
 
     fn offers_sync(&self, now: &Now) -> bool {
         let promised = self.log.wanted_durable > self.durable;
-        let overdue = self.log.sync_by_ns.is_some_and(|by_ns| by_ns <= now.elapsed_ns);
+        let overdue = self.log.written_sync_by_ns.is_some_and(|by_ns| by_ns <= now.elapsed_ns);
         let free = self.log.syncing.is_none() && !self.log.marking;
-        free && self.written > self.durable && (promised || overdue)
+        free && self.written > self.durable && (promised || overdue || self.buffers.is_pressed())
     }
 
     fn take_sync(&mut self, now: &Now) -> Option<Job> {
         if !self.offers_sync(now) {
             return None;
         }
-        self.log.syncing = Some(self.written);
-        self.log.begin_term(self.state.applied() > self.written, now);
+        self.log.begin_sync(self.written);
         Some(Job::Sync { upto: self.written })
     }
 
@@ -229,6 +246,7 @@ impl Heart for Machine {
         }
         match hand {
             Hand::Log => self.take_write(&now).or_else(|| self.take_sync(&now)),
+            Hand::Write => self.take_write(&now),
             Hand::Keep => self.take_mark(&now).or_else(|| self.take_spare()),
         }
     }
@@ -288,6 +306,7 @@ impl Heart for Machine {
     fn wants(&self, hand: Hand, now: Now) -> bool {
         let wanted = match hand {
             Hand::Log => self.offers_write() || self.offers_sync(&now),
+            Hand::Write => self.offers_write(),
             Hand::Keep => (self.log.wants_spare && !self.log.sparing) || self.offers_mark(&now),
         };
         wanted && self.failure.is_none()
@@ -306,7 +325,9 @@ impl Heart for Machine {
             return None;
         }
         match hand {
-            Hand::Log => self.log.sync_by_ns,
+            // Whoever has a job looks when it is done.
+            Hand::Log | Hand::Write if self.log.is_busy() => None,
+            Hand::Log | Hand::Write => earlier(self.log.unwritten_sync_by_ns, self.log.written_sync_by_ns),
             Hand::Keep => self.unmarked().then(|| self.log.last_write_ns.saturating_add(MARK_AFTER_IDLE_NS)),
         }
     }

@@ -1,7 +1,7 @@
 //! The sans-IO heart: commands, time and finished jobs go in; records, jobs and releases come out.
 //!
 //! The machine does no IO, reads no clock, runs no user code and never waits. Its methods take `&mut self` and `now`; a
-//! hold of its lock is bounded by [`WHEEL_ITEMS_A_TURN`] and [`RELEASES_A_HOLD`].
+//! hold of its lock is bounded by [`ITEMS_A_TURN`] and [`RELEASES_A_HOLD`], a batch by its own limit (`OPERATIONS_MAX`).
 //!
 //! # The life of a record, in one hold
 //!
@@ -58,8 +58,8 @@ use slot_set::SlotSet;
 
 use crate::timer::Durability;
 
-/// Wheel items touched in one hold of the lock at most.
-pub(crate) const WHEEL_ITEMS_A_TURN: u32 = 256;
+/// Wheel items touched, and deliveries begun, in one hold of the lock at most.
+pub(crate) const ITEMS_A_TURN: u32 = 256;
 
 /// Releases granted in one hold of the lock at most.
 pub(crate) const RELEASES_A_HOLD: usize = 1_024;
@@ -74,6 +74,8 @@ pub(crate) struct MachineOptions {
     pub(crate) tick_len: TickLen,
     pub(crate) due_capacity: usize,
     pub(crate) buffer_bytes_max: usize,
+    /// Wheel items, held timers and deliveries in one turn at most, each: [`ITEMS_A_TURN`] but in tests.
+    pub(crate) items_a_turn: u32,
 }
 
 /// What an opening is: the facts of its `Epoch` record.
@@ -190,14 +192,22 @@ impl Machine {
         let lsn = self.state.applied().next();
         match self.state.apply(lsn, record) {
             Ok(effect) => {
-                self.buffers.push(lsn, record);
-                self.log.note(lsn, durability, now);
+                // After a failure nothing is written any more: what goes on goes on in memory.
+                if self.failure.is_none() {
+                    self.buffers.push(lsn, record);
+                    self.log.note(lsn, durability, now);
+                }
                 self.queue(lsn, record, effect, durability);
             }
             // `decide` has looked at this very state, so this is a defect of the engine: it stops writing.
             Err(error) => self.fail(Failure::Rules(error)),
         }
         lsn
+    }
+
+    /// Whether a record finds room on its way to the medium; after a failure it does not go there.
+    fn room(&self, bytes: usize, room: Room) -> Result<(), NoRoom> {
+        if self.failure.is_some() { Ok(()) } else { self.buffers.room(bytes, room) }
     }
 
     fn queue(&mut self, lsn: Lsn, record: &Record<'_>, effect: Effect, durability: Durability) {
@@ -261,8 +271,8 @@ impl Machine {
         let set_back = due.timeline == Timeline::Civil && due.tick > present_civil && due.tick <= wheel.now();
         if set_back {
             self.held.insert((due.tick, id));
-        } else {
-            wheel.insert(self.state.slab_mut(), id, due.tick);
+        } else if !wheel.insert(self.state.slab_mut(), id, due.tick) {
+            self.fail(Failure::Defect { what: "a timer was armed that is armed already, or has ended" });
         }
         self.timer.armed(due);
     }

@@ -101,6 +101,7 @@ fn options() -> MachineOptions {
         tick_len: LEN,
         due_capacity: 3,
         buffer_bytes_max: 128 << 10,
+        items_a_turn: 3,
     }
 }
 
@@ -520,7 +521,7 @@ fn live(seed: u64, steps: u32) -> World {
 
 #[test]
 fn whatever_happens_every_promise_holds() {
-    let seeds = std::env::var("HOROLOG_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60);
+    let seeds = std::env::var("HOROLOG_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(25);
     let mut crashes = 0;
     let first = std::env::var("HOROLOG_FIRST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     for seed in first..first + seeds {
@@ -528,4 +529,133 @@ fn whatever_happens_every_promise_holds() {
         crashes += u64::from(live(seed, 400).crashes);
     }
     assert!(crashes > seeds, "only {crashes} crashes: the worlds are too quiet");
+}
+
+// Findings, each with the story that it came with.
+
+impl World {
+    /// Every job that is on offer is done and reported.
+    fn flush(&mut self) {
+        let now = self.now();
+        while let Some(job) = Heart::take_job(&mut self.machine, Hand::Log, now) {
+            let outcome = perform(&*self.journal, job);
+            Heart::report(&mut self.machine, outcome, now);
+            self.settle();
+        }
+    }
+
+    fn after(&mut self, delay_ms: u64, durability: Durability) -> TimerId {
+        let now = self.now();
+        let request = Request::new(When::After { delay_ns: u128::from(delay_ms * MS) });
+        self.machine.schedule(&request, durability, &now).expect("there is room").value
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.times.boottime_ns += ms * MS;
+        self.times.wall_ns += ms * MS;
+    }
+
+    /// A turn of the timer thread, and the writing of what it began.
+    fn whole_turn(&mut self) {
+        self.turn();
+        self.settle();
+        self.flush();
+    }
+
+    fn received_ids(&mut self) -> Vec<TimerId> {
+        self.channel.drain(..).map(|begun| begun.token.id).collect()
+    }
+}
+
+/// A timer is ready, finds no room, and is moved. When its new time comes the wheel is behind (there is more to touch than
+/// one turn may), and the old hint must not deliver it while it is still armed.
+#[test]
+fn a_hint_older_than_a_due_time_delivers_nothing() {
+    let mut world = World::new(1);
+    let moved = world.after(1, Durability::Synced);
+    for _ in 0..3 {
+        world.after(0, Durability::Synced);
+    }
+    world.flush();
+    world.pass(5);
+    for _ in 0..4 {
+        world.whole_turn();
+    }
+    assert!(!world.channel.iter().any(|begun| begun.token.id == moved), "there was no room for it");
+    let now = world.now();
+    let due = When::After { delay_ns: u128::from(10 * SECOND) }.resolve(LEN, &now).due;
+    world.machine.reschedule(moved, due, Durability::Synced, &now).expect("it waits");
+    for _ in 0..12 {
+        world.after(9_999, Durability::Synced);
+    }
+    world.flush();
+    world.pass(20_000);
+    let mut deliveries = 0;
+    for _ in 0..40 {
+        let received = world.received_ids();
+        deliveries += received.iter().filter(|&&id| id == moved).count();
+        world.whole_turn();
+    }
+    assert_eq!(deliveries, 1);
+}
+
+/// Nothing was promised to be synced within the hour, and the buffer is full: without a sync no room would come back.
+#[test]
+fn a_buffer_that_fills_up_is_synced_whatever_was_promised() {
+    let mut world = World::new(2);
+    world.flush();
+    let within_an_hour = Durability::Written { sync_within: std::time::Duration::from_secs(3_600) };
+    let payload = [7; 4_000];
+    for _ in 0..60 {
+        let now = world.now();
+        let request = Request { payload: &payload, ..Request::new(When::After { delay_ns: u128::MAX }) };
+        let scheduled = world.machine.schedule(&request, within_an_hour, &now);
+        assert!(scheduled.is_ok(), "refused: {scheduled:?}");
+        world.flush();
+    }
+    assert!(world.machine.durable > Lsn::ZERO);
+}
+
+/// After a failure nothing is written, so nothing may wait for room in a buffer that nobody empties.
+#[test]
+fn armed_timers_go_on_after_a_failure_for_longer_than_the_buffer_lasts() {
+    let mut world = World::new(3);
+    let often = std::num::NonZeroU32::MAX;
+    let retry = Retry { failures_max: often, deliveries_max: often, backoff_base_ns: MS, backoff_max_ns: MS };
+    let request = Request { retry, ..Request::new(When::After { delay_ns: 0 }) };
+    let now = world.now();
+    world.machine.schedule(&request, Durability::Synced, &now).expect("there is room");
+    world.flush();
+    world.machine.fail(Failure::Panicked { thread: "a test" });
+    for round in 0..3_000 {
+        world.pass(10);
+        world.whole_turn();
+        let begun = world.channel.pop().unwrap_or_else(|| panic!("silent in round {round}"));
+        let now = world.now();
+        world.machine.drop_delivery(begun.token, FailCause::Dropped, &now);
+        world.settle();
+    }
+}
+
+/// A record that is applied while a sync runs keeps its own term.
+#[test]
+fn a_sync_does_not_put_off_the_term_of_what_it_does_not_cover() {
+    let mut world = World::new(4);
+    world.flush();
+    let within = |ms| Durability::Written { sync_within: std::time::Duration::from_millis(ms) };
+    world.after(60_000, within(50));
+    let now = world.now();
+    let write = Heart::take_job(&mut world.machine, Hand::Log, now).expect("a write");
+    world.after(60_000, within(50));
+    let outcome = perform(&*world.journal, write);
+    world.pass(49);
+    let now = world.now();
+    Heart::report(&mut world.machine, outcome, now);
+    world.pass(2);
+    let now = world.now();
+    assert!(matches!(Heart::take_job(&mut world.machine, Hand::Log, now), Some(Job::Write { .. })));
+    assert!(
+        matches!(Heart::take_job(&mut world.machine, Hand::Log, now), Some(Job::Sync { .. })),
+        "the first record's fifty milliseconds are over"
+    );
 }

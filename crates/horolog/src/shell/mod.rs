@@ -31,12 +31,15 @@ use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 
 use gates::Gates;
 use wakers::Wakers;
+pub(crate) use wakers::wake;
 
 /// Who asks for a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hand {
     /// A log thread, or a caller that waits for its own record: writes and syncs.
     Log,
+    /// A caller that waits for its record to be written only: it is not to be held up by a sync.
+    Write,
     /// The keeping thread: marks and spares.
     Keep,
 }
@@ -180,7 +183,10 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
     }
 
     fn hold_and<R>(&self, left: Left, work: impl FnOnce(&mut H, H::Now) -> R) -> R {
-        let now = self.outside.now();
+        self.hold_at(self.outside.now(), left, work)
+    }
+
+    fn hold_at<R>(&self, now: H::Now, left: Left, work: impl FnOnce(&mut H, H::Now) -> R) -> R {
         let mut inner = self.inner.lock();
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut inner.heart, now)));
         if result.is_err() {
@@ -241,13 +247,15 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
         }
         if let Some(positions) = follow_up.moved {
             self.gates.open(positions);
-            self.wakers.wake_up_to(positions);
+        }
+        if follow_up.kick_timer {
+            self.outside.kick_timer();
         }
         if !follow_up.outgoing.is_empty() {
             self.outside.send(follow_up.outgoing);
         }
-        if follow_up.kick_timer {
-            self.outside.kick_timer();
+        if let Some(positions) = follow_up.moved {
+            self.wakers.wake_up_to(positions);
         }
     }
 
@@ -271,8 +279,8 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
             let generation = match self.next_step(lsn, level) {
                 Step::Reached => return Ok(()),
                 Step::Failed => return Err(Failed),
-                Step::Do(job) => {
-                    self.perform(job, Left::ToMe);
+                Step::Do(job, taken_at) => {
+                    self.perform(job, taken_at, Left::ToMe);
                     continue;
                 }
                 Step::Wait(generation) => generation,
@@ -314,7 +322,7 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
         }
     }
 
-    fn next_step(&self, lsn: u64, level: Level) -> Step<H::Job> {
+    fn next_step(&self, lsn: u64, level: Level) -> Step<H::Job, H::Now> {
         let now = self.outside.now();
         let mut inner = self.inner.lock();
         let reached = self.reached(lsn, level);
@@ -323,8 +331,12 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
             return if reached { Step::Reached } else { Step::Failed };
         }
         inner.heart.awaited(lsn, level);
-        match inner.heart.take_job(Hand::Log, now) {
-            Some(job) => Step::Do(job),
+        let hand = match level {
+            Level::Written => Hand::Write,
+            Level::Durable => Hand::Log,
+        };
+        match inner.heart.take_job(hand, now) {
+            Some(job) => Step::Do(job, now),
             None => {
                 let generation = inner.heart.generation_of(lsn);
                 self.let_go(inner, Left::ToLogHands, now);
@@ -334,10 +346,12 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
     }
 
     /// Does a job without the lock and reports it. A panic on the way is a failure of the engine.
-    fn perform(&self, job: H::Job, left: Left) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.outside.perform(job)));
-        self.hold_and(left, |heart, now| match outcome {
-            Ok(outcome) => heart.report(outcome, now),
+    fn perform(&self, job: H::Job, taken_at: H::Now, left: Left) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.outside.perform(job), self.outside.now())));
+        // Whatever happened, the turn is given back: a clock that panics must not keep it.
+        let now = outcome.as_ref().map_or(taken_at, |(_, now)| *now);
+        self.hold_at(now, left, |heart, now| match outcome {
+            Ok((outcome, _)) => heart.report(outcome, now),
             Err(_) => heart.panicked("a log job"),
         });
     }
@@ -350,7 +364,8 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
             let mut inner = self.inner.lock();
             if let Some(job) = inner.heart.take_job(hand, now) {
                 drop(inner);
-                self.perform(job, Left::ToMe);
+                // A mark keeps writes waiting, and the keeping hand does not do them when it is over.
+                self.perform(job, now, if hand == Hand::Log { Left::ToMe } else { Left::ToLogHands });
                 continue;
             }
             if inner.stop {
@@ -368,7 +383,7 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
         idle.sleeping += 1;
         idle.looks_at_ns = idle.looks_at_ns.min(looks_at_ns);
         let condvar = match hand {
-            Hand::Log => &self.log_wake,
+            Hand::Log | Hand::Write => &self.log_wake,
             Hand::Keep => &self.keep_wake,
         };
         let mut inner = condvar.wait(inner, timeout);
@@ -380,14 +395,22 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
 
     /// Does the jobs of a kind on this thread until there is none.
     pub(crate) fn do_jobs(&self, hand: Hand) {
-        while let Some(job) = self.hold(|heart, now| heart.take_job(hand, now)) {
-            self.perform(job, Left::ToLogHands);
+        while let Some((job, now)) = self.hold(|heart, now| Some((heart.take_job(hand, now)?, now))) {
+            self.perform(job, now, Left::ToLogHands);
         }
     }
 
-    /// Waits until `done` holds of the heart, or the time is up. Looked at whenever a position moves.
+    /// Waits until `done` holds of the heart, or the time is up. Looked at whenever a position moves, and several times a
+    /// second all the same: after a failure no position moves any more.
     pub(crate) fn wait_until(&self, timeout: Duration, done: impl Fn(&H) -> bool) {
-        self.gates.wait_each(Some(timeout), || done(&self.inner.lock().heart));
+        const LOOK_EVERY: Duration = Duration::from_millis(50);
+        let is_done = || done(&self.inner.lock().heart);
+        let mut left = timeout;
+        while !is_done() && left > Duration::ZERO {
+            let wait = left.min(LOOK_EVERY);
+            self.gates.wait_each(Some(wait), is_done);
+            left -= wait;
+        }
     }
 
     /// Lets the hands end once nothing is left to do.
@@ -403,17 +426,17 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
     }
 }
 
-enum Step<J> {
+enum Step<J, N> {
     Reached,
     Failed,
-    Do(J),
+    Do(J, N),
     Wait(u64),
 }
 
 impl<H> Inner<H> {
     fn idle(&mut self, hand: Hand) -> &mut Idle {
         match hand {
-            Hand::Log => &mut self.log,
+            Hand::Log | Hand::Write => &mut self.log,
             Hand::Keep => &mut self.keep,
         }
     }

@@ -27,6 +27,8 @@ struct Stub {
     syncing: Option<u64>,
     syncs_done: u64,
     wanted_written: u64,
+    marked: u64,
+    marking: bool,
     failed: bool,
 }
 
@@ -38,11 +40,16 @@ impl Stub {
 
     fn offers_write(&self) -> bool {
         let wanted = self.syncing.is_none() || self.wanted_written > self.written;
-        !self.failed && !self.writing && self.applied > self.written && wanted
+        !self.failed && !self.writing && !self.marking && self.applied > self.written && wanted
     }
 
     fn offers_sync(&self) -> bool {
-        !self.failed && self.syncing.is_none() && self.written > self.durable
+        !self.failed && self.syncing.is_none() && !self.marking && self.written > self.durable
+    }
+
+    fn offers_mark(&self) -> bool {
+        let free = !self.failed && !self.writing && self.syncing.is_none() && !self.marking;
+        free && self.durable == self.applied && self.marked < self.durable
     }
 }
 
@@ -50,6 +57,8 @@ impl Stub {
 enum StubJob {
     Write(u64),
     Sync(u64),
+    /// It keeps writes and syncs waiting.
+    Mark(u64),
 }
 
 impl Heart for Stub {
@@ -60,11 +69,13 @@ impl Heart for Stub {
 
     fn take_job(&mut self, hand: Hand, (): ()) -> Option<StubJob> {
         if hand == Hand::Keep {
-            None
+            let offered = self.offers_mark();
+            self.marking |= offered;
+            offered.then_some(StubJob::Mark(self.durable))
         } else if self.offers_write() {
             self.writing = true;
             Some(StubJob::Write(self.applied))
-        } else if self.offers_sync() {
+        } else if hand == Hand::Log && self.offers_sync() {
             self.syncing = Some(self.written);
             Some(StubJob::Sync(self.written))
         } else {
@@ -79,6 +90,7 @@ impl Heart for Stub {
                 self.writing = false;
                 self.written = if worked { upto } else { self.written };
             }
+            StubJob::Mark(upto) => (self.marking, self.marked) = (false, upto),
             StubJob::Sync(upto) => {
                 self.syncing = None;
                 if worked {
@@ -113,7 +125,11 @@ impl Heart for Stub {
     }
 
     fn wants(&self, hand: Hand, (): ()) -> bool {
-        hand == Hand::Log && (self.offers_write() || self.offers_sync())
+        match hand {
+            Hand::Log => self.offers_write() || self.offers_sync(),
+            Hand::Write => self.offers_write(),
+            Hand::Keep => self.offers_mark(),
+        }
     }
 
     fn awaited(&mut self, lsn: u64, level: Level) {
@@ -254,6 +270,22 @@ fn two_hands_share_a_write_and_a_sync() {
         assert_eq!(shell.wait(synced, Level::Durable, None), Some(Ok(())));
         shell.stop();
         hands.into_iter().for_each(join);
+    });
+}
+
+#[test]
+fn what_comes_during_a_mark_is_flushed_after_it() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        let log = spawn(&shell, log_hand);
+        let keep = spawn(&shell, |shell| shell.run_hand(Hand::Keep));
+        for _ in 0..2 {
+            let lsn = shell.hold(|stub, ()| stub.submit());
+            assert_eq!(shell.wait(lsn, Level::Durable, None), Some(Ok(())));
+        }
+        shell.stop();
+        join(log);
+        join(keep);
     });
 }
 

@@ -1,6 +1,7 @@
 //! Wakers of futures, in the order of the records they wait for.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use super::{Failed, Positions};
@@ -53,9 +54,14 @@ impl Wakers {
             take(&mut queues.durable, durable, &mut ripe);
         }
         for waker in ripe {
-            waker.wake();
+            wake(waker);
         }
     }
+}
+
+/// A waker is user code: one that panics must not keep the others asleep.
+pub(crate) fn wake(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 /// Tickets are mostly polled in the order in which they were made, so the place is mostly the end. A ticket that is
