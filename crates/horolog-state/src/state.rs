@@ -32,19 +32,20 @@
 //! 4. The counts in [`Totals`] balance: scheduled = live + ended, by how they ended.
 //! 5. A recurring timer that is not doomed is due at its retry, if one is pending, else at its next occurrence.
 
+mod apply;
+mod check;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use horolog_wheel::{Lookup, Slab, Tick, TimerId};
 
 use crate::lsn::Lsn;
 use crate::payload::{PayloadRef, Payloads};
 use crate::pool::Pool;
-use crate::record::{
-    Cancel, ClockReading, Complete, Dead, DeadReason, Deliver, Epoch, Fail, Put, Record, Reschedule, Skip,
-    SkipReason,
-};
+use crate::record::{ClockReading, DeadReason};
 use crate::spec::{Grid, Misfire, Retry};
 use crate::time::{DueTime, TickLen, Timeline};
 
@@ -259,7 +260,7 @@ pub struct TimerView<'a> {
 #[derive(Debug)]
 pub struct State {
     slab: Slab,
-    facts: alloc::vec::Vec<Facts>,
+    facts: Vec<Facts>,
     terms: Pool<Terms>,
     payloads: Payloads,
     keys: BTreeMap<Box<[u8]>, TimerId>,
@@ -286,7 +287,7 @@ impl State {
     pub fn new() -> Self {
         Self {
             slab: Slab::new(),
-            facts: alloc::vec::Vec::new(),
+            facts: Vec::new(),
             terms: Pool::new(),
             payloads: Payloads::new(),
             keys: BTreeMap::new(),
@@ -447,363 +448,6 @@ impl State {
         }
     }
 
-    /// Puts a record's consequences into the state and says what it gives.
-    ///
-    /// An entry that the record takes out of a wheel ([`Record::disarms`]) must have been taken out before.
-    ///
-    /// # Errors
-    ///
-    /// [`ApplyError`] if the record does not fit; the state is as before then.
-    pub fn apply(&mut self, lsn: Lsn, record: &Record<'_>) -> Result<Effect, ApplyError> {
-        let outcome =
-            if lsn == self.applied.next() { self.dispatch(lsn, record) } else { Err(Misfit::OutOfOrder) };
-        match outcome {
-            Ok(effect) => {
-                self.applied = lsn;
-                Ok(effect)
-            }
-            Err(why) => Err(ApplyError { lsn, kind: record.kind().name(), id: record.timer(), why }),
-        }
-    }
-
-    /// Counts a record of a kind that this version may pass over.
-    ///
-    /// # Errors
-    ///
-    /// [`ApplyError`] if its number is not the next one.
-    pub fn pass_over(&mut self, lsn: Lsn) -> Result<(), ApplyError> {
-        if lsn != self.applied.next() {
-            return Err(ApplyError { lsn, kind: "unknown", id: None, why: Misfit::OutOfOrder });
-        }
-        self.applied = lsn;
-        Ok(())
-    }
-
-    fn dispatch(&mut self, lsn: Lsn, record: &Record<'_>) -> Result<Effect, Misfit> {
-        match record {
-            Record::Put(r) => self.apply_put(lsn, r),
-            Record::Reschedule(r) => self.apply_reschedule(lsn, r),
-            Record::Cancel(r) => self.apply_cancel(lsn, r),
-            Record::Deliver(r) => self.apply_deliver(lsn, r),
-            Record::Skip(r) => self.apply_skip(lsn, r),
-            Record::Complete(r) => self.apply_complete(lsn, r),
-            Record::Fail(r) => self.apply_fail(lsn, r),
-            Record::Dead(r) => self.apply_dead(lsn, r),
-            Record::Clock(r) => {
-                self.reading = r.reading;
-                Ok(Effect::NOTHING)
-            }
-            Record::Epoch(r) => self.apply_epoch(r),
-        }
-    }
-
-    fn apply_put(&mut self, lsn: Lsn, put: &Put<'_>) -> Result<Effect, Misfit> {
-        let key = put.terms.map_or(&[][..], |terms| terms.key);
-        if !key.is_empty() && self.keys.contains_key(key) {
-            return Err(Misfit::KeyTaken);
-        }
-        // Slots are used densely, so no honest record names one far beyond the number of records: a hostile one must
-        // not make us allocate for it.
-        if u64::from(put.id.slot()) > lsn.0.saturating_add(SLOTS_AHEAD_MAX) {
-            return Err(Misfit::IdTaken);
-        }
-        self.slab.occupy(put.id, put.due.tick, 0).map_err(|_| Misfit::IdTaken)?;
-        let payload = self.payloads.insert(put.payload);
-        self.slab.set_word(put.id, payload.0);
-        if !key.is_empty() {
-            self.keys.insert(key.into(), put.id);
-            self.key_bytes += 2 * key.len();
-        }
-        let terms = put.terms.map_or(NO_TERMS, |terms| {
-            self.terms.insert(Terms {
-                key: key.into(),
-                misfire: terms.misfire,
-                retry: terms.retry,
-                recurrence: terms.grid.map(|(grid, next_index)| Recurrence {
-                    grid,
-                    next_index,
-                    next_due: put.due,
-                    live: None,
-                }),
-            })
-        });
-        let mut facts = Facts { terms, phase: Phase::Waiting, ..Facts::default() };
-        facts.set_due(lsn, put.due);
-        self.set_facts(put.id, facts);
-        self.totals.scheduled += 1;
-        Ok(Effect::arm(put.due))
-    }
-
-    fn apply_reschedule(&mut self, lsn: Lsn, r: &Reschedule) -> Result<Effect, Misfit> {
-        let mut facts = self.live(r.id)?;
-        if self.recurrence(&facts).is_some() {
-            return Err(Misfit::NextDue);
-        }
-        match facts.phase {
-            Phase::Waiting => {}
-            Phase::Dead => {
-                self.dead.remove(&r.id.slot());
-                (facts.phase, facts.deliveries, facts.failures) = (Phase::Waiting, 0, 0);
-            }
-            other => return Err(Misfit::Phase(other)),
-        }
-        facts.suspect = false;
-        Ok(self.rearm(lsn, r.id, facts, r.due))
-    }
-
-    fn apply_cancel(&mut self, lsn: Lsn, r: &Cancel) -> Result<Effect, Misfit> {
-        let mut facts = self.live(r.id)?;
-        self.totals.cancelled += u64::from(!facts.doomed);
-        if facts.phase == Phase::Leased {
-            (facts.doomed, facts.lsn) = (true, lsn);
-            if let Some(terms) = self.terms.get(facts.terms) {
-                release(&mut self.keys, &terms.key, r.id);
-            }
-            self.set_facts(r.id, facts);
-            return Ok(Effect::NOTHING);
-        }
-        self.dead.remove(&r.id.slot());
-        Ok(self.end(lsn, r.id))
-    }
-
-    fn apply_deliver(&mut self, lsn: Lsn, r: &Deliver) -> Result<Effect, Misfit> {
-        let mut facts = self.live(r.id)?;
-        if facts.phase != Phase::Waiting {
-            return Err(Misfit::Phase(facts.phase));
-        }
-        let arm = match self.recurrence(&facts) {
-            None if r.occurrence != 0 || r.covers_from != 0 => return Err(Misfit::Occurrence),
-            None if r.next_due.is_some() => return Err(Misfit::NextDue),
-            None => None,
-            Some(recurrence) => Some(self.deliver_recurring(&mut facts, recurrence, r)?),
-        };
-        if r.number != facts.deliveries.saturating_add(1) {
-            return Err(Misfit::Occurrence);
-        }
-        (facts.phase, facts.deliveries, facts.suspect) = (Phase::Leased, r.number, false);
-        self.leased += 1;
-        self.totals.deliveries += 1;
-        if r.number == 1 {
-            self.totals.coalesced = self.totals.coalesced.saturating_add(r.occurrence - r.covers_from);
-        }
-        match arm {
-            Some((recurrence, due)) => {
-                self.set_recurrence(&facts, recurrence);
-                Ok(Effect { hand_out: true, ..self.rearm(lsn, r.id, facts, due) })
-            }
-            None => {
-                self.set_facts(r.id, facts);
-                Ok(Effect { hand_out: true, ..Effect::NOTHING })
-            }
-        }
-    }
-
-    /// The first delivery of an occurrence takes it off the grid and arms the next; a repeated one arms the next again,
-    /// since a pending retry had taken its place in the wheel.
-    fn deliver_recurring(
-        &self,
-        facts: &mut Facts,
-        mut recurrence: Recurrence,
-        r: &Deliver,
-    ) -> Result<(Recurrence, DueTime), Misfit> {
-        if let Some(live) = recurrence.live {
-            if (r.occurrence, r.covers_from) != (live.index, live.covers_from) {
-                return Err(Misfit::Occurrence);
-            }
-            return if r.next_due == Some(recurrence.next_due) {
-                Ok((recurrence, recurrence.next_due))
-            } else {
-                Err(Misfit::NextDue)
-            };
-        }
-        if r.covers_from != recurrence.next_index || r.occurrence < r.covers_from {
-            return Err(Misfit::Occurrence);
-        }
-        let next_due = r.next_due.ok_or(Misfit::NextDue)?;
-        recurrence.live = Some(LiveOccurrence { index: r.occurrence, covers_from: r.covers_from });
-        recurrence.next_index = r.occurrence.saturating_add(1);
-        recurrence.next_due = next_due;
-        (facts.deliveries, facts.failures) = (0, 0);
-        Ok((recurrence, next_due))
-    }
-
-    fn apply_skip(&mut self, lsn: Lsn, r: &Skip) -> Result<Effect, Misfit> {
-        let facts = self.live(r.id)?;
-        if !matches!(facts.phase, Phase::Waiting | Phase::Leased) {
-            return Err(Misfit::Phase(facts.phase));
-        }
-        let skipped = match r.reason {
-            SkipReason::Misfire => &mut self.totals.skipped_misfire,
-            SkipReason::Overlap => &mut self.totals.skipped_overlap,
-        };
-        let count = r.to.checked_sub(r.from).ok_or(Misfit::Occurrence)?.saturating_add(1);
-        let terms = self.terms.get(facts.terms);
-        let Some(mut recurrence) = terms.and_then(|terms| terms.recurrence) else {
-            if facts.phase != Phase::Waiting {
-                return Err(Misfit::Phase(facts.phase));
-            }
-            if (r.from, r.to, r.next_due) != (0, 0, None) {
-                return Err(Misfit::NextDue);
-            }
-            *skipped += 1;
-            self.totals.expired += 1;
-            return Ok(self.end(lsn, r.id));
-        };
-        let retry_pending = facts.phase == Phase::Waiting && recurrence.live.is_some();
-        if r.from != recurrence.next_index || retry_pending {
-            return Err(Misfit::Occurrence);
-        }
-        let next_due = r.next_due.ok_or(Misfit::NextDue)?;
-        *skipped = skipped.saturating_add(count);
-        (recurrence.next_index, recurrence.next_due) = (r.to.saturating_add(1), next_due);
-        self.set_recurrence(&facts, recurrence);
-        Ok(self.rearm(lsn, r.id, facts, next_due))
-    }
-
-    fn apply_complete(&mut self, lsn: Lsn, r: &Complete) -> Result<Effect, Misfit> {
-        let facts = self.leased_as(r.id, r.occurrence, r.number)?;
-        self.leased -= 1;
-        self.totals.completed += 1;
-        match self.recurrence(&facts) {
-            Some(recurrence) if !facts.doomed => {
-                self.forget_occurrence(r.id, facts, recurrence);
-                Ok(Effect::NOTHING)
-            }
-            _ => {
-                self.totals.finished += u64::from(!facts.doomed);
-                Ok(self.end(lsn, r.id))
-            }
-        }
-    }
-
-    fn apply_fail(&mut self, lsn: Lsn, r: &Fail<'_>) -> Result<Effect, Misfit> {
-        let mut facts = self.leased_as(r.id, r.occurrence, r.number)?;
-        if r.retry.is_none() != facts.doomed {
-            return Err(Misfit::NextDue);
-        }
-        self.leased -= 1;
-        self.totals.failures += 1;
-        let Some(retry) = r.retry else { return Ok(self.end(lsn, r.id)) };
-        facts.phase = Phase::Waiting;
-        facts.failures = facts.failures.saturating_add(1);
-        Ok(self.rearm(lsn, r.id, facts, retry))
-    }
-
-    fn apply_dead(&mut self, lsn: Lsn, r: &Dead<'_>) -> Result<Effect, Misfit> {
-        let mut facts = self.live(r.id)?;
-        let recurrence = self.recurrence(&facts);
-        let occurrence = recurrence.map_or(Some(0), |recurrence| recurrence.live.map(|live| live.index));
-        let in_flight = facts.phase == Phase::Leased;
-        let tried = facts.phase == Phase::Waiting && facts.deliveries > 0;
-        if !in_flight && !tried {
-            return Err(Misfit::Phase(facts.phase));
-        }
-        if occurrence != Some(r.occurrence) {
-            return Err(Misfit::Occurrence);
-        }
-        self.leased -= u64::from(in_flight);
-        self.totals.dead += 1;
-        let letter = DeadLetter {
-            occurrence: r.occurrence,
-            reason: r.reason,
-            deliveries: facts.deliveries,
-            message: r.message.into(),
-        };
-        match recurrence {
-            _ if facts.doomed => Ok(self.end(lsn, r.id)),
-            Some(recurrence) => {
-                self.dead.insert(r.id.slot(), letter);
-                facts.phase = Phase::Waiting;
-                let facts = self.forget_occurrence(r.id, facts, recurrence);
-                Ok(self.rearm(lsn, r.id, facts, recurrence.next_due))
-            }
-            None => {
-                self.dead.insert(r.id.slot(), letter);
-                (facts.phase, facts.lsn, facts.suspect) = (Phase::Dead, lsn, false);
-                self.set_facts(r.id, facts);
-                Ok(Effect::NOTHING)
-            }
-        }
-    }
-
-    /// Nothing is armed while an epoch begins: it is the first record after a replay.
-    fn apply_epoch(&mut self, r: &Epoch) -> Result<Effect, Misfit> {
-        if r.epoch <= self.epoch || self.tick_len.is_some_and(|len| len != r.tick_len) {
-            return Err(Misfit::Epoch);
-        }
-        (self.epoch, self.tick_len, self.reading) = (r.epoch, Some(r.tick_len), r.reading);
-        let leased: alloc::vec::Vec<TimerId> =
-            self.timers().filter(|timer| timer.phase == Phase::Leased).map(|timer| timer.id).collect();
-        for id in leased {
-            self.take_back(id);
-        }
-        if r.generation_floor > 0 {
-            self.slab.set_floor_base(r.generation_floor);
-        }
-        self.slab.raise_floors();
-        Ok(Effect::NOTHING)
-    }
-
-    /// An occurrence whose process is gone: due again, unless its timer was cancelled in flight. The cancel is durable
-    /// by now (an opening shows nothing before all it found is synced), so the slot is free at once.
-    fn take_back(&mut self, id: TimerId) {
-        let Ok(mut facts) = self.live(id) else { return };
-        self.leased -= 1;
-        if facts.doomed {
-            let _ = self.end(facts.lsn, id);
-            self.free(id);
-            return;
-        }
-        (facts.phase, facts.suspect) = (Phase::Waiting, true);
-        if let Some(recurrence) = self.recurrence(&facts)
-            && let Some(live) = recurrence.live
-            && let Some(tick_len) = self.tick_len
-        {
-            let due = recurrence.grid.due(tick_len, live.index);
-            facts.set_due(facts.lsn, due);
-            self.slab.set_deadline(id, due.tick);
-        }
-        self.set_facts(id, facts);
-    }
-
-    /// Ends a timer: its payload, key and terms are gone, its slot waits for the record to be durable.
-    fn end(&mut self, lsn: Lsn, id: TimerId) -> Effect {
-        if let Some(entry) = self.slab.get(id) {
-            self.payloads.remove(PayloadRef(entry.word));
-        }
-        self.dead.remove(&id.slot());
-        if let Some(facts) = self.facts.get_mut(id.slot() as usize) {
-            if let Some(terms) = self.terms.remove(facts.terms) {
-                release(&mut self.keys, &terms.key, id);
-                self.key_bytes -= 2 * terms.key.len();
-            }
-            *facts = Facts { lsn, terms: NO_TERMS, phase: Phase::Ended, ..Facts::default() };
-        }
-        let ended = self.slab.end(id);
-        debug_assert!(ended, "{id:?} was ended while armed");
-        Effect::FREE
-    }
-
-    fn rearm(&mut self, lsn: Lsn, id: TimerId, mut facts: Facts, due: DueTime) -> Effect {
-        if facts.doomed {
-            self.set_facts(id, facts);
-            return Effect::NOTHING;
-        }
-        facts.set_due(lsn, due);
-        self.slab.set_deadline(id, due.tick);
-        self.set_facts(id, facts);
-        Effect::arm(due)
-    }
-
-    /// The present occurrence of a recurring timer is over.
-    fn forget_occurrence(&mut self, id: TimerId, mut facts: Facts, mut recurrence: Recurrence) -> Facts {
-        recurrence.live = None;
-        self.set_recurrence(&facts, recurrence);
-        (facts.phase, facts.deliveries, facts.failures, facts.suspect) = (Phase::Waiting, 0, 0, false);
-        self.set_facts(id, facts);
-        facts
-    }
-
     fn live(&self, id: TimerId) -> Result<Facts, Misfit> {
         self.view_facts(id).ok_or(Misfit::NoSuchTimer)
     }
@@ -845,74 +489,6 @@ impl State {
         if let Some(place) = self.facts.get_mut(slot) {
             *place = facts;
         }
-    }
-
-    /// Asserts the invariants of the module.
-    ///
-    /// # Errors
-    ///
-    /// The number of the invariant that does not hold.
-    pub fn check(&self) -> Result<(), &'static str> {
-        self.payloads.check()?;
-        for (slot, facts) in self.facts.iter().enumerate() {
-            let live = u32::try_from(slot).ok().and_then(|slot| self.slab.live_at(slot)).is_some();
-            if live != matches!(facts.phase, Phase::Waiting | Phase::Leased | Phase::Dead) {
-                return Err("I1: phase and slab disagree about a slot");
-            }
-        }
-        for (key, &id) in &self.keys {
-            if self.view(id).is_none_or(|timer| timer.key != &**key) {
-                return Err("I2: a key names a timer that does not name it");
-            }
-        }
-        let keyed = self.timers().filter(|timer| !timer.key.is_empty() && !timer.doomed).count();
-        if keyed != self.keys.len() {
-            return Err("I2: a timer's key is not found");
-        }
-        self.check_dead()?;
-        self.check_totals()?;
-        self.check_due()
-    }
-
-    fn check_dead(&self) -> Result<(), &'static str> {
-        let dead = self.timers().filter(|timer| timer.phase == Phase::Dead);
-        let letters = self
-            .dead_letters()
-            .filter(|(id, _)| self.view(*id).is_some_and(|timer| timer.recurrence.is_none()));
-        if dead.map(|timer| timer.id).eq(letters.map(|(id, _)| id)) {
-            Ok(())
-        } else {
-            Err("I3: dead timers and dead letters differ")
-        }
-    }
-
-    fn check_totals(&self) -> Result<(), &'static str> {
-        let doomed = self.timers().filter(|timer| timer.doomed).count() as u64;
-        let ended = self.totals.cancelled - doomed + self.totals.finished + self.totals.expired;
-        let leased = self.timers().filter(|timer| timer.phase == Phase::Leased).count() as u64;
-        if self.totals.scheduled != ended + self.len() as u64 || leased != self.leased {
-            return Err("I4: scheduled timers are not the live and the ended ones");
-        }
-        Ok(())
-    }
-
-    fn check_due(&self) -> Result<(), &'static str> {
-        for timer in self.timers().filter(|timer| !timer.doomed) {
-            if let Some(recurrence) = timer.recurrence {
-                let waits_for_retry = recurrence.live.is_some() && timer.phase == Phase::Waiting;
-                if !waits_for_retry && timer.due != recurrence.next_due {
-                    return Err("I5: a recurring timer is not due at its next occurrence");
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A key names a timer until that is cancelled or ends; by then it may name another one.
-fn release(keys: &mut BTreeMap<Box<[u8]>, TimerId>, key: &[u8], id: TimerId) {
-    if keys.get(key) == Some(&id) {
-        keys.remove(key);
     }
 }
 

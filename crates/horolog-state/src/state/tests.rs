@@ -10,7 +10,10 @@ use alloc::vec::Vec;
 use core::num::{NonZeroU32, NonZeroU64};
 
 use super::*;
-use crate::record::{Clock, FailCause, Terms as PutTerms};
+use crate::record::{
+    Cancel, Clock, Complete, Dead, Deliver, Epoch, Fail, FailCause, Put, Record, Reschedule, Skip,
+    SkipReason, Terms as PutTerms,
+};
 
 const MS: u64 = 1_000_000;
 
