@@ -60,8 +60,8 @@ struct Expected {
     completed: Option<Lsn>,
     /// Deliveries received, the last of them by number.
     received: u32,
-    /// It waits for a retry: its due time is the engine's affair.
-    failed: bool,
+    /// It waits for a retry since this record: its due time is the engine's affair.
+    failed: Option<Lsn>,
 }
 
 /// What can be seen of a state.
@@ -235,7 +235,7 @@ impl World {
             cancelled: None,
             completed: None,
             received: 0,
-            failed: false,
+            failed: None,
         };
         assert!(self.model.insert(id, expected).is_none(), "{id} was given twice");
     }
@@ -292,7 +292,7 @@ impl World {
         if let Ok(accepted) = self.machine.reschedule(id, due, durability, &now) {
             self.note(id, |expected| {
                 expected.dues.push((accepted.lsn, due));
-                expected.failed = false;
+                expected.failed = None;
                 // A dead timer has begun a new life.
                 expected.received = 0;
             });
@@ -378,7 +378,8 @@ impl World {
         let (durability, now, id) = (self.durability(), self.now(), begun.token.id);
         if self.rng.one_in(5) {
             self.machine.drop_delivery(begun.token, FailCause::Dropped, &now);
-            self.note(id, |expected| expected.failed = true);
+            let failed = self.machine.state().applied();
+            self.note(id, |expected| expected.failed = Some(failed));
         } else {
             match self.machine.complete(begun.token, durability, &now) {
                 Ok(accepted) => self.note(id, |expected| expected.completed = Some(accepted.lsn)),
@@ -395,7 +396,7 @@ impl World {
         assert!(expected.completed.is_none(), "{:?} was completed and is delivered again", begun.token);
         assert!(expected.cancelled.is_none(), "{:?} was cancelled and is delivered", begun.token);
         let due = expected.dues.last().expect("every timer has a due time").1;
-        if !expected.failed && expected.received == 0 {
+        if expected.failed.is_none() && expected.received == 0 {
             assert!(
                 now.has_reached(due) || self.times.wall_ns < 1_000_000 * SECOND,
                 "{:?} is early",
@@ -459,6 +460,7 @@ impl World {
             expected.cancelled = expected.cancelled.filter(|&lsn| lsn <= valid);
             expected.completed = expected.completed.filter(|&lsn| lsn <= valid);
             expected.dues.retain(|&(lsn, _)| lsn <= valid);
+            expected.failed = expected.failed.filter(|&lsn| lsn <= valid);
             expected.received = if self.forgot_deliveries { 0 } else { expected.received };
         }
     }
@@ -502,7 +504,8 @@ impl World {
         let left = self.model.iter().filter(|(id, expected)| {
             let ended = expected.cancelled.is_some() || expected.completed.is_some();
             let doomed = self.machine.state().view(**id).is_none_or(|timer| timer.doomed);
-            let never = expected.dues.last().is_some_and(|&(_, due)| end_of_time(due)) && !expected.failed;
+            let never =
+                expected.dues.last().is_some_and(|&(_, due)| end_of_time(due)) && expected.failed.is_none();
             !ended && !doomed && !never
         });
         left.map(|(&id, _)| (id, self.machine.state().view(id).map(|timer| timer.phase))).collect()
