@@ -53,6 +53,16 @@ fn flip(path: &Path, offset: u64) {
     file.write_all(&[byte[0] ^ 0x10]).expect("written");
 }
 
+/// Changes a field of a segment's header, and its checksum with it: what another program would have written.
+fn edit_header(path: &Path, offset: usize, field: &[u8]) {
+    let mut bytes = std::fs::read(path).expect("the file is there");
+    bytes[offset..offset + field.len()].copy_from_slice(field);
+    let crc = crc32fast::hash(&bytes[..4_088]);
+    bytes[4_088..4_092].copy_from_slice(&crc.to_le_bytes());
+    bytes[4_092..4_096].copy_from_slice(&(!crc).to_le_bytes());
+    std::fs::write(path, bytes).expect("written");
+}
+
 /// Everything in a directory, to be compared.
 fn contents(dir: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
     let mut files: Vec<_> = std::fs::read_dir(dir)
@@ -113,20 +123,25 @@ fn damage_of_acknowledged_records_is_refused_with_its_place() {
 fn a_file_of_another_log_is_refused_with_both_identities() {
     let (dir, other) = (closed(), closed());
     let foreign = segments(other.path()).pop().expect("a segment");
-    std::fs::copy(&foreign, dir.path().join("seg-00000000000000ff.wal")).expect("a copy");
+    let copy = dir.path().join("seg-00000000000000ff.wal");
+    std::fs::copy(&foreign, &copy).expect("a copy");
+    edit_header(&copy, 32, &0xff_u64.to_le_bytes());
     let error = Engine::open(dir.path()).expect_err("a stranger is among the segments");
-    assert!(matches!(&error, OpenError::Recovery { source: RecoveryError::Log(_), .. }), "{error:?}");
+    let OpenError::Recovery { source: RecoveryError::Log(LogError::ForeignSegment { .. }), .. } = &error
+    else {
+        panic!("{error:?}")
+    };
 }
 
 #[test]
 fn a_newer_format_is_refused_by_its_number() {
     let dir = closed();
     let head = segments(dir.path()).pop().expect("a segment");
-    let mut file = std::fs::OpenOptions::new().write(true).open(&head).expect("the file opens");
-    file.seek(SeekFrom::Start(8)).expect("in the file");
-    file.write_all(&9_u16.to_le_bytes()).expect("written");
+    edit_header(&head, 8, &9_u16.to_le_bytes());
     let error = Engine::open(dir.path()).expect_err("a version that is not known");
-    assert!(matches!(&error, OpenError::Recovery { source: RecoveryError::Log(_), .. }), "{error:?}");
+    let OpenError::Recovery { source: RecoveryError::Log(LogError::NewerVersion { .. }), .. } = &error else {
+        panic!("{error:?}")
+    };
 }
 
 #[test]
@@ -147,8 +162,8 @@ fn a_path_that_cannot_be_written_is_refused_by_name() {
     let file = dir.path().join("file");
     std::fs::write(&file, b"").expect("written");
     let error = Engine::open(file.join("timers")).expect_err("a file is in the way");
-    assert!(matches!(&error, OpenError::Storage(_)), "{error:?}");
-    assert!(error.to_string().contains("file"), "{error}");
+    let OpenError::Storage(storage) = &error else { panic!("{error:?}") };
+    assert!(storage.path().starts_with(&file), "{error}");
 }
 
 #[test]

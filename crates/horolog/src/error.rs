@@ -154,9 +154,6 @@ pub enum RescheduleError {
     /// The engine takes no command now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// The new time cannot be had.
-    #[error(transparent)]
-    BadTime(#[from] BadTime),
     /// The timer is not one that can be moved.
     #[error(transparent)]
     Refused(#[from] RescheduleRefusal),

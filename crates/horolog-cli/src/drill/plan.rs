@@ -57,7 +57,7 @@ impl Plan {
             4..8 => dice.below(600),
             _ => 400 + dice.below(2_100),
         };
-        // A few payloads are beyond the 4 KiB that are checksummed under the engine's lock.
+        // A few payloads are beyond the 4 KiB up to which they are kept in pages.
         let filler_len = if dice.one_in(512) { 5_000 } else { dice.below(96) };
         let first = match dice.below(200) {
             0..4 => Treatment::Fail,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mix_is_what_the_issue_asks_for() {
+    fn the_mix_has_its_shares() {
         let plans: Vec<Plan> = (0..10_000).map(|serial| Plan::of(3, serial)).collect();
         let share = |of: &dyn Fn(&Plan) -> bool| plans.iter().filter(|plan| of(plan)).count();
         assert!((3_800..4_200).contains(&share(&|plan| plan.cancelled)));
