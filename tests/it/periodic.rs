@@ -225,3 +225,16 @@ fn an_instant_waits_for_the_wall_clock_although_that_was_set_back() {
     pass(&engine, &clock, DAY / 2);
     next(&engine).complete().expect("open").wait().expect("on disk");
 }
+
+#[test]
+fn a_timer_that_waits_for_a_retry_still_knows_its_next_slot() {
+    let (dir, clock) = (tempfile::tempdir().expect("a directory"), Arc::new(HandClock::new()));
+    let created = clock.wall();
+    let engine = open(dir.path(), &clock);
+    let id = engine.schedule(Timer::every(DAY)).expect("scheduled");
+    pass(&engine, &clock, DAY);
+    next(&engine).fail("not now").expect("open").wait().expect("written");
+    let info = engine.get(id).expect("it lives");
+    assert_eq!(info.next_slot, Some(created + DAY * 2));
+    assert!(info.deadline < created + DAY * 2, "the retry comes first");
+}

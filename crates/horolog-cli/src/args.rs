@@ -50,8 +50,10 @@ A jobs file:
 `missed` and `timeout` may be left out: once, and no timeout. Durations are sums
 of ms, s, m, h, d and w, as in \"1h 30m\". `every` begins one interval after the
 job is first seen, and keeps its phase over restarts and over edits of anything
-but `every`. A command that fails is tried again after 1 s, 2 s, 4 s, … until
-its next run is due. Runs of one job never overlap. Commands run under /bin/sh.
+but `every`; a run that was missed before `missed` was edited is not made up. A
+command that fails is tried again after 1 s, 2 s, 4 s, … (an hour at most) until
+its next run is due or it has failed 20 times; `horolog inspect` lists what was
+given up. Runs of one job never overlap. Commands run under /bin/sh.
 
 The schedule is kept in FILE.horolog/. A run that a crash or a stop interrupted
 runs again at the next start, so a command must bear being run twice.

@@ -102,7 +102,7 @@ impl Engine {
     ///
     /// Recovers what is there: every timer that came due meanwhile is on its way to [`Engine::due`] when this returns.
     /// What a crash left unfinished behind the last acknowledged record is cut off and reported
-    /// ([`Engine::report`]); damage of acknowledged records is never passed over.
+    /// ([`Engine::report`]); damage of records that are proven to have been acknowledged is an error.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! The seam between the engine and its log.
 //!
-//! Called by hands only, never under the engine's lock. The local log is the embedded default; a replicated one can take
-//! its place without a change above this line, so nothing above may assume a local file.
+//! Called by hands only, never under the engine's lock. The local log is the embedded default; hands assume nothing about a
+//! local file, so that a replicated log can take its place. (Opening is not behind the seam: `Engine::open` is about a
+//! local directory.)
 
 use std::sync::Arc;
 

@@ -88,8 +88,8 @@ pub struct TimerInfo {
     pub failures: u32,
     /// It is cancelled, and ends with the occurrence in flight.
     pub cancelled: bool,
-    /// It recurs.
-    pub recurs: bool,
+    /// When the next occurrence on its grid is due, if it recurs; `deadline` may be a retry's instead.
+    pub next_slot: Option<SystemTime>,
     /// Its key; empty if it has none.
     pub key: Vec<u8>,
     /// Its payload.

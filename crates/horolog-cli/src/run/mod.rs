@@ -188,7 +188,7 @@ fn perform(engine: &Engine, job: &Job, definition: Definition, due: Due, kill: &
         Ended::Well => (end_well(engine, definition, due), "done".to_owned()),
         Ended::Badly(why) => {
             let outcome = due.fail(&why).map(drop).map_err(|refused| Trouble::engine(refused.fault));
-            (outcome, format!("failed: {why}; it is tried again"))
+            (outcome, format!("failed: {why}; it is tried again, unless it has failed too often"))
         }
         // The engine has been shut down: letting go of the run now leaves it to the next start.
         Ended::Interrupted => (Ok(()), "interrupted; it runs again at the next start".to_owned()),

@@ -134,7 +134,9 @@ pub(super) fn reconcile(engine: &Engine, job: &Job) -> Result<Reconciled, Troubl
             let phase = stored.as_ref().filter(|stored| stored.definition.when == definition.when);
             let timer = match phase {
                 // Only what becomes of missed runs has changed: the grid stays where it is.
-                Some(_) => definition.timer().anchored_at(found.info.deadline),
+                Some(_) => {
+                    definition.timer().anchored_at(found.info.next_slot.unwrap_or(found.info.deadline))
+                }
                 None => definition.timer(),
             };
             let timer = Stored { definition, done: false }.put_into(timer)?.key(&found.other_key);

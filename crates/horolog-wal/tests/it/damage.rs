@@ -182,6 +182,26 @@ fn every_truncation_of_a_log_file_is_refused() {
     }
 }
 
+/// The size of a file is fixed when it is made, so a log that was cut short is one whose rest is blank.
+#[test]
+fn a_log_whose_contents_end_at_any_byte_reads_as_a_prefix() {
+    for history in [one_segment(), reopened()] {
+        let head = read(&*history.disk).unwrap().segments.pop().unwrap();
+        let bytes = history.disk.bytes(&head.name).unwrap();
+        for cut in (4096..bytes.len()).rev().filter(|&at| bytes[at] != 0) {
+            history.disk.flip(&head.name, cut as u64, bytes[cut]);
+            match read(&*history.disk) {
+                Ok(view) => assert!(history.model.starts_with(&records(&view)), "cut at {cut}"),
+                // What an older segment proves durable was in this one.
+                Err(LogError::Corruption(found)) => {
+                    assert!(found.evidence.durable <= history.durable, "{cut}")
+                }
+                Err(error) => panic!("cut at {cut}: {error}"),
+            }
+        }
+    }
+}
+
 /// What was acknowledged and marked rots: the mark proves it.
 #[test]
 fn a_mark_turns_rot_of_the_last_acknowledged_batch_into_a_refusal() {

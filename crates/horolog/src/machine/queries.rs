@@ -16,7 +16,7 @@ impl Machine {
             deliveries: timer.deliveries,
             failures: timer.failures,
             cancelled: timer.doomed,
-            recurs: timer.recurrence.is_some(),
+            next_slot: timer.recurrence.map(|r| instant(r.next_due, self.options.tick_len, now)),
             key: timer.key.to_vec(),
             payload: timer.payload.to_vec(),
             as_of: self.state.applied().0,
