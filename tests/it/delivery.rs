@@ -122,6 +122,21 @@ fn what_fails_too_often_is_dead_and_listed_and_can_begin_anew() {
 }
 
 #[test]
+fn all_of_many_dead_ones_are_listed_once() {
+    let (_dir, _clock, engine) = fresh();
+    for _ in 0..150 {
+        engine.submit(Timer::after(Duration::ZERO).failures_max(1)).expect("submitted");
+    }
+    for _ in 0..150 {
+        next(&engine).fail("no").expect("open").wait().expect("written");
+    }
+    let mut ids: Vec<_> = engine.dead().iter().map(|letter| letter.id).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 150);
+}
+
+#[test]
 fn a_dead_timer_that_is_cancelled_is_forgotten() {
     let (_dir, _clock, engine) = fresh();
     let id = engine.schedule(Timer::after(Duration::ZERO).failures_max(1)).expect("scheduled");

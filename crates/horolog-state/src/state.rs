@@ -411,9 +411,15 @@ impl State {
         self.keys.get(key).copied()
     }
 
-    /// What was given up: dead one-shots, and the last dead occurrence of each recurring timer.
+    /// What was given up: dead one-shots, and the last dead occurrence of each recurring timer, in slab order from a slot
+    /// on.
+    pub fn dead_letters_from(&self, slot: u32) -> impl Iterator<Item = (TimerId, &DeadLetter)> {
+        self.dead.range(slot..).filter_map(|(&slot, letter)| Some((self.slab.live_at(slot)?, letter)))
+    }
+
+    /// All of them.
     pub fn dead_letters(&self) -> impl Iterator<Item = (TimerId, &DeadLetter)> {
-        self.dead.iter().filter_map(|(&slot, letter)| Some((self.slab.live_at(slot)?, letter)))
+        self.dead_letters_from(0)
     }
 
     /// The payload of a live timer, to be taken out of the engine.

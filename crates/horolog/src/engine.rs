@@ -340,10 +340,19 @@ impl Engine {
         self.core.hold(|machine, _| machine.state().by_key(key.as_ref()))
     }
 
-    /// What was given up: dead one-shots, and the last dead occurrence of each recurring timer.
+    /// What was given up: dead one-shots, and the last dead occurrence of each recurring timer. Of many, some may come and
+    /// go while they are listed.
     #[must_use]
     pub fn dead(&self) -> Vec<DeadInfo> {
-        self.core.hold(|machine, _| machine.dead())
+        let mut dead: Vec<DeadInfo> = Vec::new();
+        loop {
+            let from = dead.last().map_or(0, |last| last.id.slot().saturating_add(1));
+            let more = self.core.hold(|machine, _| machine.dead_from(from));
+            if more.is_empty() {
+                return dead;
+            }
+            dead.extend(more);
+        }
     }
 
     /// Figures.

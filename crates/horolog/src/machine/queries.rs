@@ -6,6 +6,9 @@ use super::Machine;
 use super::delivery::instant;
 use crate::stats::{DeadInfo, Stats, TimerInfo};
 
+/// Dead letters copied in one hold of the lock at most.
+const DEAD_A_HOLD: usize = 64;
+
 impl Machine {
     pub(crate) fn info(&self, id: TimerId, now: &Now) -> Option<TimerInfo> {
         let timer = self.state.view(id)?;
@@ -23,8 +26,9 @@ impl Machine {
         })
     }
 
-    pub(crate) fn dead(&self) -> Vec<DeadInfo> {
-        let letters = self.state.dead_letters();
+    /// Some of what was given up, from a slot on: a hold of the lock copies [`DEAD_A_HOLD`] at most.
+    pub(crate) fn dead_from(&self, slot: u32) -> Vec<DeadInfo> {
+        let letters = self.state.dead_letters_from(slot).take(DEAD_A_HOLD);
         letters
             .filter_map(|(id, letter)| {
                 let timer = self.state.view(id)?;
