@@ -6,10 +6,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::Receiver;
-use horolog_recovery::{Recovered, Report, recover};
+use horolog_recovery::Report;
 use horolog_state::{CancelOutcome, Lsn, Now, ScheduleRefusal, TickLen, TimerId, When};
 use horolog_storage::{LockGuard, OsStorage, Storage, StorageError};
-use horolog_wal::{LogOptions, LogState};
 
 use crate::batch::{Batch, BatchOperation};
 use crate::clock::{Timelines, monotonic_ms};
@@ -18,7 +17,7 @@ use crate::error::{
     BatchError, BatchFault, CancelError, NotScheduled, OpenError, RescheduleError, ScheduleError,
     ScheduleFault, ShutdownError, Unavailable, split, unavailable,
 };
-use crate::journal::LocalJournal;
+use crate::journal::{Opened, open_local};
 use crate::machine::{
     Applied, BatchRefusal, ITEMS_A_TURN, Level, Machine, MachineOptions, Opening, Operation,
 };
@@ -120,24 +119,14 @@ impl Engine {
 
     fn open_storage(storage: Arc<dyn Storage>, path: &Path, options: &Options) -> Result<Self, OpenError> {
         let lock = storage.lock()?;
-        let log_options = log_options(options);
-        let Recovered { state, log, report } = recover(&*storage, &log_options)
-            .map_err(|source| OpenError::Recovery { path: path.into(), source })?;
-        if log.state == LogState::Empty && !options.create {
-            return Err(OpenError::Empty { path: path.into() });
-        }
-        let tick_len = agree_on_tick_len(state.tick_len(), options.tick_len_asked())?;
-        let generation_floor = if state.epoch() == 0 { random_floor(&*storage)? } else { 0 };
-        let opened = horolog_wal::open_writer(storage, &log, &log_options, monotonic_ms())
-            .map_err(|source| OpenError::Log { path: path.into(), source })?;
-        let epoch = opened.0.epoch().max(state.epoch() + 1);
-        let journal = LocalJournal::new(opened, monotonic_ms);
-
+        let opened = open_local(Arc::clone(&storage), path, options, monotonic_ms)?;
+        let Opened { state, tick_len, epoch, journal, .. } = opened;
+        let generation_floor = if opened.is_new { random_floor(&*storage)? } else { 0 };
         let times = options.clock.times();
-        let timelines = if state.epoch() == 0 {
+        let timelines = if opened.is_new {
             Timelines::begin(tick_len, times)
         } else {
-            Timelines::resume(tick_len, state.reading(), log.engine_tick, times)
+            Timelines::resume(tick_len, state.reading(), opened.last_tick, times)
         };
         let opening = Opening { epoch, generation_floor, reading: timelines.reading(&timelines.now(times)) };
         let machine_options = MachineOptions {
@@ -154,7 +143,7 @@ impl Engine {
         begin_epoch(&core)?;
         let threads = start_threads(&core)?;
         let running = Mutex::new(Some(Running { threads, lock }));
-        Ok(Self { core, path: path.into(), report, running })
+        Ok(Self { core, path: path.into(), report: opened.report, running })
     }
 
     /// Schedules a timer and returns its id once its record is as safe as asked ([`Timer::durability`]).
@@ -439,27 +428,6 @@ fn schedule(
 
 fn open_existing(path: &Path) -> Result<OsStorage, StorageError> {
     OsStorage::open_existing(path)
-}
-
-fn log_options(options: &Options) -> LogOptions {
-    LogOptions {
-        segment_bytes_min: options.segment_bytes_min,
-        segment_bytes_max: options.segment_bytes_max,
-        // What one hold of the lock encodes is one batch, and it is bounded by the buffer already.
-        batch_bytes_max: options.buffer_bytes_max as u64 + (1 << 20),
-        ..LogOptions::default()
-    }
-}
-
-fn agree_on_tick_len(found: Option<TickLen>, asked: Option<TickLen>) -> Result<TickLen, OpenError> {
-    match (found, asked) {
-        (Some(found), Some(asked)) if found != asked => {
-            let duration = |len: TickLen| Duration::from_nanos(len.ns());
-            Err(OpenError::TickLen { found: duration(found), asked: duration(asked) })
-        }
-        (Some(len), _) | (None, Some(len)) => Ok(len),
-        (None, None) => Ok(TickLen::MILLISECOND),
-    }
 }
 
 /// Generations of a new directory begin somewhere in the lower half, so that an id of another directory is unknown here.

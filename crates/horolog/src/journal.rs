@@ -1,27 +1,52 @@
 //! The seam between the engine and its log.
 //!
-//! Called by hands only, never under the engine's lock. The local log is the embedded default; hands assume nothing about a
-//! local file, so that a replicated log can take its place. (Opening is not behind the seam: `Engine::open` is about a
-//! local directory.)
+//! A journal is opened, which gives what it holds and its writing end; from then on it is called by hands only, never under
+//! the engine's lock. The local log is the embedded default. Above this line nothing knows of files, so that a replicated
+//! log can take its place.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use horolog_wal::{LogError, Stamp, Syncer, Writer};
+use horolog_recovery::{Report, recover};
+use horolog_state::{Lsn, State, TickLen};
+use horolog_storage::Storage;
+use horolog_wal::{LogError, LogOptions, LogState, Stamp, Syncer, Writer};
 
+use crate::error::OpenError;
 use crate::machine::{Batch, Job, Outcome};
+use crate::options::Options;
 use crate::sync::Mutex;
+
+/// A journal that was opened: everything it holds is durable, and nobody else writes it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The fold of its records.
+    pub(crate) state: State,
+    /// What was found, kept and cut.
+    pub(crate) report: Report,
+    /// Nanoseconds a tick: what it was created with, or what was asked for.
+    pub(crate) tick_len: TickLen,
+    /// No epoch was ever begun in it.
+    pub(crate) is_new: bool,
+    /// The last elapsed tick that it saw.
+    pub(crate) last_tick: u64,
+    /// The number of this opening.
+    pub(crate) epoch: u64,
+    /// Its writing end.
+    pub(crate) journal: Arc<dyn Journal>,
+}
 
 /// Where batches go.
 pub(crate) trait Journal: Send + Sync + std::fmt::Debug {
-    /// Appends a batch right after the last one, or learns that another owner has taken over. One call at a time. Says
-    /// whether a spare is wanted.
-    fn write(&self, batch: &mut Batch, durable: u64, tick: u64) -> Result<bool, LogError>;
+    /// Appends a batch right after the record before its first one; where the tail is another one, another owner has taken
+    /// over. One call at a time. Says whether a spare is wanted.
+    fn write(&self, batch: &mut Batch, durable: Lsn, tick: u64) -> Result<bool, LogError>;
 
-    /// Makes everything written before the call durable. May run beside [`Journal::write`].
-    fn sync(&self) -> Result<(), LogError>;
+    /// Makes everything up to `upto`, which was written before the call, durable. May run beside [`Journal::write`].
+    fn sync(&self, upto: Lsn) -> Result<(), LogError>;
 
     /// Says what is durable in an empty batch of its own, and makes that durable. Not beside a write or a sync.
-    fn mark(&self, durable: u64, tick: u64, clean: bool) -> Result<bool, LogError>;
+    fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<bool, LogError>;
 
     /// Prepares room for later writes. May run beside anything.
     fn prepare(&self) -> Result<(), LogError>;
@@ -30,12 +55,53 @@ pub(crate) trait Journal: Send + Sync + std::fmt::Debug {
 /// Does a job. The job comes back with how it ended.
 pub(crate) fn perform(journal: &dyn Journal, mut job: Job) -> Outcome {
     let result = match &mut job {
-        Job::Write { batch, durable, tick } => journal.write(batch, durable.0, *tick),
-        Job::Sync { .. } => journal.sync().map(|()| false),
-        Job::Mark { durable, tick, clean } => journal.mark(durable.0, *tick, *clean),
+        Job::Write { batch, durable, tick } => journal.write(batch, *durable, *tick),
+        Job::Sync { upto } => journal.sync(*upto).map(|()| false),
+        Job::Mark { durable, tick, clean } => journal.mark(*durable, *tick, *clean),
         Job::Spare => journal.prepare().map(|()| false),
     };
     Outcome { job, result }
+}
+
+/// Opens the log of a local directory whose lock is held: reads and replays it, then begins a fresh segment.
+pub(crate) fn open_local(
+    storage: Arc<dyn Storage>,
+    path: &Path,
+    options: &Options,
+    monotonic_ms: fn() -> u64,
+) -> Result<Opened, OpenError> {
+    let log_options = log_options(options);
+    let recovered = recover(&*storage, &log_options)
+        .map_err(|source| OpenError::Recovery { path: path.into(), source })?;
+    let (state, log) = (recovered.state, recovered.log);
+    if log.state == LogState::Empty && !options.create {
+        return Err(OpenError::Empty { path: path.into() });
+    }
+    let tick_len = options.agree_on_tick_len(state.tick_len())?;
+    let opened = horolog_wal::open_writer(storage, &log, &log_options, monotonic_ms())
+        .map_err(|source| OpenError::Log { path: path.into(), source })?;
+    let epoch = opened.0.epoch().max(state.epoch() + 1);
+    let journal = LocalJournal::new(opened, monotonic_ms);
+    let is_new = state.epoch() == 0;
+    Ok(Opened {
+        state,
+        report: recovered.report,
+        tick_len,
+        is_new,
+        last_tick: log.engine_tick,
+        epoch,
+        journal,
+    })
+}
+
+fn log_options(options: &Options) -> LogOptions {
+    LogOptions {
+        segment_bytes_min: options.segment_bytes_min,
+        segment_bytes_max: options.segment_bytes_max,
+        // What one hold of the lock encodes is one batch, and it is bounded by the buffer already.
+        batch_bytes_max: options.buffer_bytes_max as u64 + (1 << 20),
+        ..LogOptions::default()
+    }
 }
 
 /// The log of a local directory.
@@ -54,10 +120,10 @@ impl LocalJournal {
 }
 
 impl Journal for LocalJournal {
-    fn write(&self, batch: &mut Batch, durable: u64, tick: u64) -> Result<bool, LogError> {
+    fn write(&self, batch: &mut Batch, durable: Lsn, tick: u64) -> Result<bool, LogError> {
         let stamp = Stamp {
             first_lsn: horolog_wal::Lsn(batch.first.0),
-            durable_lsn: horolog_wal::Lsn(durable),
+            durable_lsn: horolog_wal::Lsn(durable.0),
             engine_tick: tick,
             ..Stamp::default()
         };
@@ -66,13 +132,14 @@ impl Journal for LocalJournal {
         Ok(writer.needs_spare())
     }
 
-    fn sync(&self) -> Result<(), LogError> {
+    /// A file is synced as a whole, so `upto` is always reached.
+    fn sync(&self, _upto: Lsn) -> Result<(), LogError> {
         self.syncer.sync()
     }
 
-    fn mark(&self, durable: u64, tick: u64, clean: bool) -> Result<bool, LogError> {
+    fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<bool, LogError> {
         let mut writer = self.writer.lock();
-        writer.mark(horolog_wal::Lsn(durable), tick, clean)?;
+        writer.mark(horolog_wal::Lsn(durable.0), tick, clean)?;
         let wants_spare = writer.needs_spare();
         drop(writer);
         self.syncer.sync()?;

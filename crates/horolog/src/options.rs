@@ -164,7 +164,16 @@ impl Options {
         Ok(())
     }
 
-    pub(crate) fn tick_len_asked(&self) -> Option<TickLen> {
-        TickLen::from_ns(u64::try_from(self.tick_len?.as_nanos()).unwrap_or(u64::MAX))
+    /// The tick length of a directory that has one, or the one asked for, or the default.
+    pub(crate) fn agree_on_tick_len(&self, found: Option<TickLen>) -> Result<TickLen, OpenError> {
+        let ns = |asked: Duration| u64::try_from(asked.as_nanos()).unwrap_or(u64::MAX);
+        match (found, self.tick_len.and_then(|asked| TickLen::from_ns(ns(asked)))) {
+            (Some(found), Some(asked)) if found != asked => {
+                let duration = |len: TickLen| Duration::from_nanos(len.ns());
+                Err(OpenError::TickLen { found: duration(found), asked: duration(asked) })
+            }
+            (Some(len), _) | (None, Some(len)) => Ok(len),
+            (None, None) => Ok(TickLen::MILLISECOND),
+        }
     }
 }

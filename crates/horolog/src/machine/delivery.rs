@@ -207,11 +207,16 @@ impl Machine {
         Step::Nothing
     }
 
-    /// A timer that was due and is not any more: the wall clock was set back in between.
+    /// A timer that was due and is not any more: the wall clock was set back in between. A recurring one in flight has its
+    /// next occurrence to come, like one that waits.
     fn arm_again(&mut self, id: TimerId, now: &Now) {
         let Some(timer) = self.state.view(id) else { return };
-        let waits = timer.phase == Phase::Waiting && !timer.doomed && !now.has_reached(timer.due);
-        if waits {
+        let has_a_due_time = match timer.phase {
+            Phase::Waiting => true,
+            Phase::Leased => timer.recurrence.is_some(),
+            Phase::Dead | Phase::Ended | Phase::Vacant => false,
+        };
+        if has_a_due_time && !timer.doomed && !now.has_reached(timer.due) {
             self.arm(id, timer.due, now.civil);
         }
     }

@@ -667,3 +667,36 @@ fn a_sync_does_not_put_off_the_term_of_what_it_does_not_cover() {
         "the first record's fifty milliseconds are over"
     );
 }
+
+/// A slot of a civil grid comes out of the wheel while the occurrence before it is in flight, and the wall clock is set back
+/// before anybody looks at it. It has to come again.
+#[test]
+fn a_slot_taken_back_by_the_clock_while_its_timer_is_in_flight_comes_again() {
+    let mut world = World::new(5);
+    let interval_ns = NonZeroU64::new(10 * SECOND).expect("not zero");
+    let anchor = Anchor::Instant { unix_ns: world.now().civil_ns + SECOND };
+    let now = world.now();
+    let request = Request::new(When::Every { interval_ns, anchor });
+    world.machine.schedule(&request, Durability::Synced, &now).expect("there is room");
+    world.flush();
+    world.pass(1_000);
+    world.whole_turn();
+    let first = world.channel.pop().expect("the first slot");
+    // No room for what is ready: the second slot comes out of the wheel and waits as a hint.
+    let fill = (0..3).map(|_| world.after(0, Durability::Synced)).collect::<Vec<_>>();
+    world.flush();
+    (0..3).for_each(|_| world.whole_turn());
+    assert_eq!(world.channel.len(), fill.len());
+    world.pass(10_000);
+    world.whole_turn();
+    world.times.wall_ns -= 5 * SECOND;
+    assert_eq!(world.received_ids().len(), fill.len());
+    world.whole_turn();
+    let now = world.now();
+    world.machine.complete(first.token, Durability::Synced, &now).expect("it is in flight");
+    world.settle();
+    world.flush();
+    world.pass(6_000);
+    (0..3).for_each(|_| world.whole_turn());
+    assert_eq!(world.channel.pop().map(|begun| begun.token.occurrence), Some(first.token.occurrence + 1));
+}
