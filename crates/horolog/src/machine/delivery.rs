@@ -184,9 +184,8 @@ impl Machine {
 
     /// Does what is due for one timer: at most one delivery.
     fn begin_timer(&mut self, id: TimerId, now: &Now) -> Step {
-        let armed = self.state.slab().get(id).is_some_and(|entry| entry.armed.is_some());
-        if armed || self.arming.contains(id.slot()) {
-            // The hint is older than the timer's due time: that one comes through its wheel.
+        if self.comes_by_wheel(id) {
+            // The hint is older than the timer's due time.
             return Step::Nothing;
         }
         for _ in 0..STEPS_MAX {
@@ -207,6 +206,12 @@ impl Machine {
         Step::Nothing
     }
 
+    /// It is in a wheel, or will be once the record that gave it its due time has come far enough.
+    fn comes_by_wheel(&self, id: TimerId) -> bool {
+        let armed = self.state.slab().get(id).is_some_and(|entry| entry.armed.is_some());
+        armed || self.arming.contains(id.slot())
+    }
+
     /// A timer that was due and is not any more: the wall clock was set back in between. A recurring one in flight has its
     /// next occurrence to come, like one that waits.
     fn arm_again(&mut self, id: TimerId, now: &Now) {
@@ -216,7 +221,7 @@ impl Machine {
             Phase::Leased => timer.recurrence.is_some(),
             Phase::Dead | Phase::Ended | Phase::Vacant => false,
         };
-        if has_a_due_time && !timer.doomed && !now.has_reached(timer.due) {
+        if has_a_due_time && !timer.doomed && !now.has_reached(timer.due) && !self.comes_by_wheel(id) {
             self.arm(id, timer.due, now.civil);
         }
     }

@@ -185,6 +185,8 @@ impl World {
         self.channel.extend(outgoing);
         assert!(self.channel.len() <= options().due_capacity, "more was begun than consumers have room for");
         self.machine.check().expect("the invariants hold");
+        let failure = self.machine.failure().map(|failure| &**failure);
+        assert!(!matches!(failure, Some(Failure::Defect { .. } | Failure::Rules(_))), "{failure:?}");
         let state = self.machine.state();
         self.fingerprints.entry(state.applied().0).or_insert_with(|| fingerprint(state));
     }
