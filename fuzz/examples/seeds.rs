@@ -130,9 +130,9 @@ fn samples() -> Vec<(&'static str, Record<'static>)> {
     let terms = |grid| Some(Terms { key: b"order-42", misfire: Misfire::Skip, retry, grid });
     let reading = ClockReading { wall_ns: 1, boottime_ns: 2, boot_id: 3, elapsed_ns: 4 };
     vec![
-        ("put-plain", Record::Put(Put { id, due, terms: None, payload: b"retry order 42" })),
-        ("put-key", Record::Put(Put { id, due, terms: terms(None), payload: b"" })),
-        ("put-grid", Record::Put(Put { id, due, terms: terms(Some((grid, 1))), payload: b"x" })),
+        ("put-plain", Record::Put(Put { id, due, terms: None, payload: b"retry order 42".into() })),
+        ("put-key", Record::Put(Put { id, due, terms: terms(None), payload: b"".into() })),
+        ("put-grid", Record::Put(Put { id, due, terms: terms(Some((grid, 1))), payload: b"x".into() })),
         ("reschedule", Record::Reschedule(Reschedule { id, due })),
         ("cancel", Record::Cancel(Cancel { id })),
         ("deliver", Record::Deliver(deliver(id, None))),

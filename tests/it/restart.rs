@@ -16,8 +16,8 @@ fn what_was_acknowledged_is_there_after_a_kill() {
         engine.schedule(Timer::after(SECOND).payload(b"written").durability(written)).expect("written");
     let copy = killed(engine, dir.path());
     let engine = open(copy.path(), &clock);
-    assert_eq!(engine.get(synced).map(|info| info.payload), Some(b"synced".to_vec()));
-    assert_eq!(engine.get(written).map(|info| info.payload), Some(b"written".to_vec()));
+    assert_eq!(engine.get(synced).expect("live").payload[..], *b"synced");
+    assert_eq!(engine.get(written).expect("live").payload[..], *b"written");
     assert!(!engine.report().clean);
 }
 

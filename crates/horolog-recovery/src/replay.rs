@@ -79,5 +79,6 @@ fn apply(state: &mut State, record: &horolog_wal::Record<'_>) -> Result<(), Reco
     {
         state.free(id);
     }
+    drop(state.take_discarded());
     Ok(())
 }

@@ -46,7 +46,7 @@ fn id(slot: u32) -> TimerId {
 
 fn put(slot: u32, tick: u64) -> (u8, Vec<u8>) {
     let due = DueTime { timeline: Timeline::Civil, tick: Tick(tick) };
-    record(&Record::Put(Put { id: id(slot), due, terms: None, payload: b"p" }))
+    record(&Record::Put(Put { id: id(slot), due, terms: None, payload: b"p".into() }))
 }
 
 fn read(records: &[(u8, Vec<u8>)]) -> Result<Recovered, RecoveryError> {

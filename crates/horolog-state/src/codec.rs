@@ -10,6 +10,7 @@
 //! 3. No collection of items is ever decoded, only borrowed byte strings.
 //! 4. Every number that stands for a choice is checked: an unknown one is a fault, never a default.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::{NonZeroU32, NonZeroU64};
 
@@ -17,6 +18,7 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::{BorrowDecode, Decode, Encode};
 use horolog_wheel::{Tick, TimerId};
 
+use crate::payload::PayloadView;
 use crate::record::{
     Cancel, Clock, ClockReading, Complete, Dead, DeadReason, Deliver, Epoch, Fail, FailCause, Kind, Put,
     Record, Reschedule, Skip, SkipReason, Terms,
@@ -102,12 +104,21 @@ struct TermsWire<'a> {
     grid: Option<GridWire>,
 }
 
-#[derive(Encode, BorrowDecode)]
+#[derive(BorrowDecode)]
 struct PutWire<'a> {
     id: u64,
     due: DueWire,
     terms: Option<TermsWire<'a>>,
     payload: &'a [u8],
+}
+
+/// All of a [`PutWire`] but the payload's bytes, which follow.
+#[derive(Encode)]
+struct PutHeadWire<'a> {
+    id: u64,
+    due: DueWire,
+    terms: Option<TermsWire<'a>>,
+    payload_len: u64,
 }
 
 #[derive(Encode, Decode)]
@@ -185,8 +196,21 @@ struct EpochWire {
 ///
 /// Infallible for every record whose byte strings fit [`RECORD_BYTES_MAX`], which intake has checked before.
 pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
+    if let Some(tail) = encode_head(record, out) {
+        out.extend_from_slice(&tail);
+    }
+}
+
+/// Appends the body of `record` to `out` but for a shared payload, which is its end and is returned.
+pub fn encode_head(record: &Record<'_>, out: &mut Vec<u8>) -> Option<Arc<[u8]>> {
     match *record {
-        Record::Put(ref r) => put_wire(r).append(out),
+        Record::Put(ref r) => {
+            put_head_wire(r).append(out);
+            match r.payload {
+                PayloadView::Shared(payload) => return Some(Arc::clone(payload)),
+                PayloadView::Bytes(payload) => out.extend_from_slice(payload),
+            }
+        }
         Record::Reschedule(r) => RescheduleWire { id: r.id.raw(), due: due_wire(r.due) }.append(out),
         Record::Cancel(r) => CancelWire { id: r.id.raw() }.append(out),
         Record::Deliver(r) => DeliverWire {
@@ -234,6 +258,7 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
         }
         .append(out),
     }
+    None
 }
 
 /// Reads the body of a record of kind `code`, borrowing its byte strings.
@@ -316,8 +341,8 @@ fn reading(w: ReadingWire) -> ClockReading {
     }
 }
 
-fn put_wire<'a>(put: &Put<'a>) -> PutWire<'a> {
-    PutWire {
+fn put_head_wire<'a>(put: &Put<'a>) -> PutHeadWire<'a> {
+    PutHeadWire {
         id: put.id.raw(),
         due: due_wire(put.due),
         terms: put.terms.map(|terms| TermsWire {
@@ -334,7 +359,7 @@ fn put_wire<'a>(put: &Put<'a>) -> PutWire<'a> {
                 first_index,
             }),
         }),
-        payload: put.payload,
+        payload_len: put.payload.len() as u64,
     }
 }
 
@@ -398,7 +423,7 @@ impl Check {
             id: self.id(wire.id)?,
             due: self.due(wire.due)?,
             terms: wire.terms.map(|terms| self.terms(terms)).transpose()?,
-            payload: wire.payload,
+            payload: wire.payload.into(),
         })
     }
 

@@ -8,6 +8,7 @@ use horolog_wheel::{Lookup, TimerId};
 
 use crate::codec::RECORD_OVERHEAD_BYTES_MAX;
 use crate::lsn::Lsn;
+use crate::payload::PayloadView;
 use crate::record::{
     Cancel, Complete, Dead, DeadReason, Deliver, Fail, FailCause, Put, Record, Reschedule, Skip, SkipReason,
     Terms,
@@ -49,7 +50,7 @@ pub struct Request<'a> {
     /// When it is due.
     pub when: When,
     /// The user's bytes.
-    pub payload: &'a [u8],
+    pub payload: PayloadView<'a>,
     /// The user's name for it.
     pub key: Option<&'a [u8]>,
     /// What to do when the key is taken.
@@ -66,7 +67,7 @@ impl Request<'_> {
     pub fn new(when: When) -> Self {
         Self {
             when,
-            payload: &[],
+            payload: PayloadView::default(),
             key: None,
             if_exists: IfExists::default(),
             misfire: Misfire::default(),

@@ -10,7 +10,7 @@
 //! let mut state = State::new();
 //! let (tick_len, now) = (TickLen::MILLISECOND, Now::new(TickLen::MILLISECOND, 0, 0));
 //! let limits = Limits { timers_max: 10, payload_bytes_max: 100, memory_bytes_max: 16 << 20 };
-//! let request = Request { payload: b"order 42", ..Request::new(When::After { delay_ns: 30_000_000_000 }) };
+//! let request = Request { payload: b"order 42".into(), ..Request::new(When::After { delay_ns: 30_000_000_000 }) };
 //!
 //! let id = state.slab_mut().reserve().ok_or("no id left")?;
 //! let ScheduleDecision::Put(put) = decide::schedule(&state, &request, &limits, id, tick_len, &now)? else {
@@ -43,7 +43,7 @@ pub use decide::{
 };
 pub use horolog_wheel::{Lookup, Tick, TimerId};
 pub use lsn::Lsn;
-pub use payload::Payload;
+pub use payload::{Payload, PayloadView};
 pub use record::{
     Cancel, Clock, ClockReading, Complete, Dead, DeadReason, Deliver, Epoch, Fail, FailCause, Kind, Put,
     Record, Reschedule, Skip, SkipReason, Terms,

@@ -13,6 +13,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Deref;
+
+use crate::pool::Pool;
 
 /// Payloads above this many bytes are shared buffers of their own.
 pub(crate) const SMALL_BYTES_MAX: usize = 4_096;
@@ -28,25 +32,106 @@ const LARGE: u64 = 1 << 63;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PayloadRef(pub(crate) u64);
 
-/// A payload, ready to leave the engine.
-#[derive(Clone, Debug)]
-pub enum Payload {
-    /// A copy.
+/// A payload outside the engine, on its way in or out. Above 4 KiB it is shared: cloning it copies nothing.
+#[derive(Clone, Default, Eq)]
+pub struct Payload(Owned);
+
+#[derive(Clone, Eq, PartialEq)]
+enum Owned {
     Small(Box<[u8]>),
-    /// A share.
     Large(Arc<[u8]>),
 }
 
-impl core::ops::Deref for Payload {
+impl Default for Owned {
+    fn default() -> Self {
+        Self::Small(Box::default())
+    }
+}
+
+impl From<&[u8]> for Payload {
+    /// Copies the bytes.
+    fn from(bytes: &[u8]) -> Self {
+        Self(if bytes.len() > SMALL_BYTES_MAX {
+            Owned::Large(bytes.into())
+        } else {
+            Owned::Small(bytes.into())
+        })
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Owned::Small(bytes) => bytes,
+            Owned::Large(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// The bytes of a payload in a request or a record: borrowed, or shared so that keeping them copies nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum PayloadView<'a> {
+    /// Bytes that are copied when they are kept.
+    Bytes(&'a [u8]),
+    /// Bytes that are kept by sharing them.
+    Shared(&'a Arc<[u8]>),
+}
+
+impl Deref for PayloadView<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Small(bytes) => bytes,
-            Self::Large(bytes) => bytes,
+            Self::Bytes(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
         }
     }
 }
+
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for PayloadView<'a> {
+    fn from(bytes: &'a T) -> Self {
+        Self::Bytes(bytes.as_ref())
+    }
+}
+
+impl Payload {
+    /// The same bytes, to be asked for or recorded.
+    #[must_use]
+    pub fn view(&self) -> PayloadView<'_> {
+        match &self.0 {
+            Owned::Small(bytes) => PayloadView::Bytes(bytes),
+            Owned::Large(bytes) => PayloadView::Shared(bytes),
+        }
+    }
+}
+
+impl Default for PayloadView<'_> {
+    fn default() -> Self {
+        Self::Bytes(&[])
+    }
+}
+
+impl PartialEq for PayloadView<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for PayloadView<'_> {}
 
 /// Cells of one size.
 #[derive(Debug, Default)]
@@ -109,8 +194,8 @@ impl Class {
 #[derive(Debug)]
 pub(crate) struct Payloads {
     classes: Vec<Class>,
-    large: Vec<Option<Arc<[u8]>>>,
-    large_free: Vec<u32>,
+    large: Pool<Arc<[u8]>>,
+    discarded: Vec<Arc<[u8]>>,
     bytes: usize,
 }
 
@@ -131,7 +216,7 @@ impl Payloads {
             cell_bytes = (cell_bytes + cell_bytes / 4).next_multiple_of(16);
         }
         classes.push(Class { cell_bytes: SMALL_BYTES_MAX, ..Class::default() });
-        Self { classes, large: Vec::new(), large_free: Vec::new(), bytes: 0 }
+        Self { classes, large: Pool::new(), discarded: Vec::new(), bytes: 0 }
     }
 
     /// Bytes of memory held, free cells included.
@@ -140,15 +225,18 @@ impl Payloads {
         self.bytes
     }
 
-    /// Keeps a copy of `payload`.
-    pub(crate) fn insert(&mut self, payload: &[u8]) -> PayloadRef {
+    /// Keeps `payload`: small ones in a cell, large ones as a share.
+    pub(crate) fn insert(&mut self, payload: PayloadView<'_>) -> PayloadRef {
         if payload.is_empty() {
             return PayloadRef(0);
         }
         let found = self.classes.iter().position(|class| payload.len() <= class.cell_bytes);
         match found {
-            Some(class) => self.insert_small(class, payload),
-            None => self.insert_large(payload),
+            Some(class) => self.insert_small(class, &payload),
+            None => self.insert_large(match payload {
+                PayloadView::Bytes(bytes) => bytes.into(),
+                PayloadView::Shared(shared) => Arc::clone(shared),
+            }),
         }
     }
 
@@ -166,20 +254,9 @@ impl Payloads {
         )
     }
 
-    fn insert_large(&mut self, payload: &[u8]) -> PayloadRef {
-        self.bytes += payload.len();
-        let shared: Arc<[u8]> = payload.into();
-        let index = match self.large_free.pop() {
-            Some(index) => index as usize,
-            None => {
-                self.large.push(None);
-                self.large.len() - 1
-            }
-        };
-        if let Some(place) = self.large.get_mut(index) {
-            *place = Some(shared);
-        }
-        PayloadRef(LARGE | index as u64)
+    fn insert_large(&mut self, shared: Arc<[u8]>) -> PayloadRef {
+        self.bytes += shared.len();
+        PayloadRef(LARGE | u64::from(self.large.insert(shared)))
     }
 
     /// The bytes behind a handle.
@@ -190,7 +267,7 @@ impl Payloads {
             Place::Small { class, index, len } => {
                 self.classes.get(class).and_then(|class| class.cell(index).get(..len)).unwrap_or_default()
             }
-            Place::Large { index } => self.large.get(index).and_then(Option::as_deref).unwrap_or_default(),
+            Place::Large { index } => self.large.get(index).map_or(&[], |shared| shared),
         }
     }
 
@@ -198,14 +275,14 @@ impl Payloads {
     #[must_use]
     pub(crate) fn share(&self, payload: PayloadRef) -> Payload {
         if let Place::Large { index } = Place::of(payload)
-            && let Some(Some(shared)) = self.large.get(index)
+            && let Some(shared) = self.large.get(index)
         {
-            return Payload::Large(Arc::clone(shared));
+            return Payload(Owned::Large(Arc::clone(shared)));
         }
-        Payload::Small(self.get(payload).into())
+        Payload(Owned::Small(self.get(payload).into()))
     }
 
-    /// Forgets a payload. Its handle must not be used again.
+    /// Forgets a payload. Its handle must not be used again. A large one is kept until [`Payloads::take_discarded`].
     pub(crate) fn remove(&mut self, payload: PayloadRef) {
         match Place::of(payload) {
             Place::Empty => {}
@@ -216,12 +293,17 @@ impl Payloads {
                 }
             }
             Place::Large { index } => {
-                if let Some(shared) = self.large.get_mut(index).and_then(Option::take) {
+                if let Some(shared) = self.large.remove(index) {
                     self.bytes -= shared.len();
-                    self.large_free.push(u32::try_from(index).unwrap_or(u32::MAX));
+                    self.discarded.push(shared);
                 }
             }
         }
+    }
+
+    /// The large payloads that were forgotten, to be freed where it may take its time.
+    pub(crate) fn take_discarded(&mut self) -> Vec<Arc<[u8]>> {
+        core::mem::take(&mut self.discarded)
     }
 
     /// Asserts the invariants of the module.
@@ -230,7 +312,7 @@ impl Payloads {
     ///
     /// The number of the invariant that does not hold.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
-        let mut bytes: usize = self.large.iter().flatten().map(|shared| shared.len()).sum();
+        let mut bytes: usize = self.large.iter().map(|shared| shared.len()).sum();
         for class in &self.classes {
             let mut free = class.free.clone();
             free.sort_unstable();
@@ -248,7 +330,7 @@ impl Payloads {
 enum Place {
     Empty,
     Small { class: usize, index: u32, len: usize },
-    Large { index: usize },
+    Large { index: u32 },
 }
 
 impl Place {
@@ -259,7 +341,7 @@ impl Place {
             return Self::Empty;
         }
         if raw & LARGE != 0 {
-            return Self::Large { index: (raw & 0xffff_ffff) as usize };
+            return Self::Large { index: raw as u32 };
         }
         Self::Small {
             class: (raw >> LEN_BITS & ((1 << CLASS_BITS) - 1)) as usize,
@@ -281,7 +363,7 @@ mod tests {
     fn every_length_comes_back_whole() {
         let mut payloads = Payloads::new();
         let lens = || (0..=300).chain(4_000..=4_200).chain([70_000]);
-        let handles: Vec<_> = lens().map(|len| (len, payloads.insert(&bytes(len)))).collect();
+        let handles: Vec<_> = lens().map(|len| (len, payloads.insert((&bytes(len)).into()))).collect();
         for &(len, handle) in &handles {
             assert_eq!(payloads.get(handle), bytes(len));
             assert_eq!(&*payloads.share(handle), bytes(len));
@@ -298,19 +380,21 @@ mod tests {
     #[test]
     fn a_cell_is_used_again() {
         let mut payloads = Payloads::new();
-        let keep = payloads.insert(&bytes(60));
-        let first = payloads.insert(&bytes(64));
+        let keep = payloads.insert((&bytes(60)).into());
+        let first = payloads.insert((&bytes(64)).into());
         payloads.remove(first);
-        assert_eq!(payloads.insert(&bytes(63)).0 >> 19, first.0 >> 19);
+        assert_eq!(payloads.insert((&bytes(63)).into()).0 >> 19, first.0 >> 19);
         assert_eq!(payloads.get(keep), bytes(60));
     }
 
     #[test]
     fn a_shared_large_payload_outlives_its_timer() {
         let mut payloads = Payloads::new();
-        let handle = payloads.insert(&bytes(10_000));
+        let asked = Payload::from(&*bytes(10_000));
+        let handle = payloads.insert(asked.view());
         let shared = payloads.share(handle);
         payloads.remove(handle);
         assert_eq!(&*shared, bytes(10_000));
+        assert_eq!(shared.as_ptr(), asked.as_ptr(), "in and out again, and never copied");
     }
 }

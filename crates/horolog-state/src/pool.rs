@@ -44,6 +44,10 @@ impl<T> Pool<T> {
         Some(value)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.values.iter().flatten()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.values.capacity() * size_of::<Option<T>>() + self.free.capacity() * size_of::<u32>()
     }

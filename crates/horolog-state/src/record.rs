@@ -5,6 +5,7 @@
 
 use horolog_wheel::TimerId;
 
+use crate::payload::PayloadView;
 use crate::spec::{Grid, Misfire, Retry};
 use crate::time::{DueTime, TickLen};
 
@@ -18,7 +19,7 @@ pub struct Put<'a> {
     /// What a plain one-shot does not have.
     pub terms: Option<Terms<'a>>,
     /// The user's bytes, verbatim.
-    pub payload: &'a [u8],
+    pub payload: PayloadView<'a>,
 }
 
 /// What a timer has beyond a plain one-shot.

@@ -38,6 +38,7 @@ mod check;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use horolog_wheel::{Lookup, Slab, Tick, TimerId};
@@ -426,6 +427,12 @@ impl State {
     #[must_use]
     pub fn share_payload(&self, id: TimerId) -> Option<crate::payload::Payload> {
         self.slab.get(id).map(|entry| self.payloads.share(PayloadRef(entry.word)))
+    }
+
+    /// Large payloads of timers that have ended since this was last asked. They are not freed on the way: that takes longer
+    /// than a lock should be held.
+    pub fn take_discarded(&mut self) -> Vec<Arc<[u8]>> {
+        self.payloads.take_discarded()
     }
 
     /// What is known of an id, and the record on which that knowledge rests ([`Lsn::ZERO`]: one long durable).

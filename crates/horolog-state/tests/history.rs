@@ -10,8 +10,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use horolog_state::{
     Anchor, CancelOutcome, Clock, ClockReading, DueTime, Epoch, FailCause, IfExists, Kind, Limits, Lookup,
-    Lsn, Misfire, Now, Phase, Put, Record, Request, Retry, ScheduleDecision, SkipReason, State, Tick,
-    TickLen, Timeline, TimerId, Token, Totals, When, codec, decide,
+    Lsn, Misfire, Now, Payload, Phase, Put, Record, Request, Retry, ScheduleDecision, SkipReason, State,
+    Tick, TickLen, Timeline, TimerId, Token, Totals, When, codec, decide,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -172,9 +172,10 @@ impl World {
         match *event {
             Event::Schedule { when, key, keep, skips, tries, payload } => {
                 let tries = NonZeroU32::new(tries).unwrap();
+                let payload = Payload::from(&*vec![7; payload]);
                 let request = Request {
                     when,
-                    payload: &vec![7; payload],
+                    payload: payload.view(),
                     key: KEYS.get(key).copied(),
                     if_exists: if keep { IfExists::Keep } else { IfExists::Error },
                     misfire: if skips { Misfire::Skip } else { Misfire::FireOnce },
@@ -434,7 +435,7 @@ proptest! {
                 id,
                 due: DueTime { timeline: Timeline::Civil, tick: Tick(1) },
                 terms: None,
-                payload: &[],
+                payload: (&[]).into(),
             });
             let lsn = replayed.applied().next();
             prop_assert!(replayed.apply(lsn, &record).is_ok());

@@ -42,7 +42,7 @@ fn put_body() -> Vec<u8> {
     let id = TimerId::new(7, 3).unwrap();
     let due = DueTime { timeline: Timeline::Civil, tick: Tick(5) };
     let mut body = Vec::new();
-    codec::encode(&Record::Put(Put { id, due, terms: None, payload: &[1; 5_000] }), &mut body);
+    codec::encode(&Record::Put(Put { id, due, terms: None, payload: (&[1; 5_000]).into() }), &mut body);
     body
 }
 

@@ -65,8 +65,8 @@ pub use error::{
 };
 pub use horolog_recovery::{RecoveryError, Report};
 pub use horolog_state::{
-    CancelOutcome, DeadReason, IfExists, Misfire, Phase, RescheduleRefusal, ScheduleRefusal, StaleToken,
-    TimerId, Token,
+    CancelOutcome, DeadReason, IfExists, Misfire, Payload, Phase, RescheduleRefusal, ScheduleRefusal,
+    StaleToken, TimerId, Token,
 };
 pub use horolog_storage::StorageError;
 pub use horolog_wal::{Corruption, LogError};

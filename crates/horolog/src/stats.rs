@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use horolog_state::{DeadReason, Phase, TimerId, Totals};
+use horolog_state::{DeadReason, Payload, Phase, TimerId, Totals};
 
 /// Figures of an open engine, all from one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub struct TimerInfo {
     /// Its key; empty if it has none.
     pub key: Vec<u8>,
     /// Its payload.
-    pub payload: Vec<u8>,
+    pub payload: Payload,
     /// The last record that this answer includes. It may not be durable yet.
     pub as_of: u64,
 }
@@ -115,5 +115,5 @@ pub struct DeadInfo {
     /// The timer's key; empty if it has none.
     pub key: Vec<u8>,
     /// Its payload.
-    pub payload: Vec<u8>,
+    pub payload: Payload,
 }

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use horolog_state::{Anchor, IfExists, Misfire, Request, Retry, When};
+use horolog_state::{Anchor, IfExists, Misfire, Payload, Request, Retry, When};
 
 /// How safe a call's record is before the call is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Durability {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timer {
     when: Asked,
-    payload: Vec<u8>,
+    payload: Payload,
     key: Option<Vec<u8>>,
     if_exists: IfExists,
     misfire: Misfire,
@@ -96,7 +96,7 @@ impl Timer {
     fn new(when: Asked) -> Self {
         Self {
             when,
-            payload: Vec::new(),
+            payload: Payload::default(),
             key: None,
             if_exists: IfExists::default(),
             misfire: Misfire::default(),
@@ -108,7 +108,7 @@ impl Timer {
     /// Bytes that come back with every occurrence, verbatim.
     #[must_use]
     pub fn payload(mut self, payload: impl AsRef<[u8]>) -> Self {
-        self.payload = payload.as_ref().to_vec();
+        self.payload = payload.as_ref().into();
         self
     }
 
@@ -120,7 +120,7 @@ impl Timer {
     /// What serde says of a value that JSON cannot express.
     #[cfg(feature = "serde")]
     pub fn payload_as<T: serde::Serialize + ?Sized>(mut self, value: &T) -> Result<Self, serde_json::Error> {
-        self.payload = serde_json::to_vec(value)?;
+        self.payload = serde_json::to_vec(value)?.as_slice().into();
         Ok(self)
     }
 
@@ -182,7 +182,7 @@ impl Timer {
     pub(crate) fn request(&self) -> Result<Request<'_>, BadTime> {
         Ok(Request {
             when: self.when.resolve()?,
-            payload: &self.payload,
+            payload: self.payload.view(),
             key: self.key.as_deref(),
             if_exists: self.if_exists,
             misfire: self.misfire,

@@ -50,7 +50,7 @@ fn put(put: &Put<'_>) -> Fields {
     if let Some(terms) = &put.terms {
         fields.push(("terms", self::terms(terms)));
     }
-    fields.push(("payload", bytes(put.payload)));
+    fields.push(("payload", bytes(&put.payload)));
     fields
 }
 

@@ -63,7 +63,7 @@ impl Ink {
                 let misfire = [Misfire::FireOnce, Misfire::Skip][self.choice % 2];
                 let terms = Terms { key: &self.key, misfire, retry, grid: self.recurs.then_some((grid, e)) };
                 let terms = (!self.is_plain).then_some(terms);
-                Record::Put(Put { id, due: self.due, terms, payload: &self.payload })
+                Record::Put(Put { id, due: self.due, terms, payload: (&self.payload).into() })
             }
             Kind::Reschedule => Record::Reschedule(Reschedule { id, due: self.due }),
             Kind::Cancel => Record::Cancel(Cancel { id }),
@@ -234,6 +234,18 @@ fn a_body_is_appended_to_what_is_there() {
         encode(&full().record(kind), &mut out);
         assert_eq!(out, [b"before", &body(&full().record(kind))[..]].concat());
     }
+}
+
+#[test]
+fn a_shared_payload_is_the_end_of_its_body() {
+    let (ink, payload) = (full(), Arc::from(&*full().payload));
+    let Record::Put(put) = ink.record(Kind::Put) else { panic!("a Put") };
+    let shared = Record::Put(Put { payload: PayloadView::Shared(&payload), ..put });
+    let mut head = Vec::new();
+    let tail = encode_head(&shared, &mut head).expect("the payload is shared");
+    assert!(Arc::ptr_eq(&tail, &payload), "nothing is copied");
+    assert_eq!([&head[..], &tail].concat(), body(&ink.record(Kind::Put)));
+    assert_eq!(body(&shared), body(&ink.record(Kind::Put)));
 }
 
 #[test]

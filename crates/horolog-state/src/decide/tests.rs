@@ -765,7 +765,7 @@ fn a_taken_key_is_refused_with_its_timer() {
 fn a_taken_key_can_keep_its_timer() {
     let mut desk = Desk::new();
     let id = desk.put(&keyed(b"order-42"));
-    let again = Request { if_exists: IfExists::Keep, payload: b"other", ..keyed(b"order-42") };
+    let again = Request { if_exists: IfExists::Keep, payload: b"other".into(), ..keyed(b"order-42") };
     assert_eq!(desk.schedule(&again), Ok(id));
     assert_eq!((desk.state.len(), desk.state.view(id).unwrap().payload), (1, &[][..]));
 }
@@ -803,7 +803,7 @@ fn a_key_has_at_least_one_byte_and_at_most_its_limit() {
 #[test]
 fn a_payload_over_its_limit_is_refused_with_both_numbers() {
     let mut desk = Desk::new();
-    let with = |payload| Request { payload, ..Request::new(after(1)) };
+    let with = |payload: &'static [u8]| Request { payload: payload.into(), ..Request::new(after(1)) };
     assert!(desk.schedule(&with(&[7; 100])).is_ok());
     let refusal = ScheduleRefusal::PayloadTooLarge { bytes: 101, payload_bytes_max: 100 };
     assert_eq!(desk.schedule(&with(&[7; 101])), Err(refusal));
@@ -825,7 +825,7 @@ fn a_payload_that_memory_has_no_room_for_is_refused_with_both_numbers() {
     let mut desk = Desk::new();
     let _ = desk.put(&Request::new(after(1)));
     let bytes = desk.state.bytes();
-    let with = Request { payload: &[7; 10], ..Request::new(after(1)) };
+    let with = Request { payload: (&[7; 10]).into(), ..Request::new(after(1)) };
     desk.limits.memory_bytes_max = bytes + 9;
     let refusal = ScheduleRefusal::MemoryFull { bytes, memory_bytes_max: bytes + 9 };
     assert_eq!(desk.schedule(&with), Err(refusal));
@@ -836,8 +836,11 @@ fn a_payload_that_memory_has_no_room_for_is_refused_with_both_numbers() {
 #[test]
 fn a_record_is_never_longer_than_it_was_said_to_be() {
     let mut desk = Desk::new();
-    let most =
-        Request { payload: &[7; 100], key: Some(&[7; KEY_BYTES_MAX]), ..tried(every(1), u32::MAX, u32::MAX) };
+    let most = Request {
+        payload: (&[7; 100]).into(),
+        key: Some(&[7; KEY_BYTES_MAX]),
+        ..tried(every(1), u32::MAX, u32::MAX)
+    };
     for request in [most, Request::new(after(1))] {
         let id = desk.state.slab_mut().reserve().unwrap();
         let decision = schedule(&desk.state, &request, &desk.limits, id, desk.tick_len, &desk.now);

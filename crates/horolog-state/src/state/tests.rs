@@ -36,18 +36,18 @@ fn slot(index: u64) -> DueTime {
 }
 
 fn plain(id: TimerId) -> Record<'static> {
-    Record::Put(Put { id, due: civil(100), terms: None, payload: b"payload" })
+    Record::Put(Put { id, due: civil(100), terms: None, payload: b"payload".into() })
 }
 
 fn keyed<'a>(id: TimerId, key: &'a [u8]) -> Record<'a> {
     let terms = PutTerms { key, misfire: Misfire::Skip, retry: Retry::default(), grid: None };
-    Record::Put(Put { id, due: civil(100), terms: Some(terms), payload: &[] })
+    Record::Put(Put { id, due: civil(100), terms: Some(terms), payload: (&[]).into() })
 }
 
 fn every(id: TimerId) -> Record<'static> {
     let retry = Retry { failures_max: NonZeroU32::new(3).unwrap(), ..Retry::default() };
     let terms = PutTerms { key: b"grid", misfire: Misfire::FireOnce, retry, grid: Some((grid(), 1)) };
-    Record::Put(Put { id, due: slot(1), terms: Some(terms), payload: b"recurring" })
+    Record::Put(Put { id, due: slot(1), terms: Some(terms), payload: b"recurring".into() })
 }
 
 fn reschedule(id: TimerId) -> Record<'static> {
@@ -675,7 +675,7 @@ fn counts_of_any_size_do_not_overflow_the_totals() {
 
 fn keyed_grid(id: TimerId, key: &'static [u8]) -> Record<'static> {
     let terms = PutTerms { key, misfire: Misfire::Skip, retry: Retry::default(), grid: Some((grid(), 1)) };
-    Record::Put(Put { id, due: slot(1), terms: Some(terms), payload: &[] })
+    Record::Put(Put { id, due: slot(1), terms: Some(terms), payload: (&[]).into() })
 }
 
 // Dead letters

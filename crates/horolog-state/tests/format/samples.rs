@@ -90,7 +90,9 @@ pub(crate) fn samples(kind: Kind) -> Vec<Sample> {
 }
 
 fn puts() -> Vec<Sample> {
-    let put = |due, terms, payload| Record::Put(Put { id: id(7, 3), due, terms, payload });
+    let put = |due, terms, payload: &'static [u8]| {
+        Record::Put(Put { id: id(7, 3), due, terms, payload: payload.into() })
+    };
     let terms = |key, misfire, retry, grid| Some(Terms { key, misfire, retry, grid });
     let retry = Retry {
         failures_max: count(5),
@@ -161,7 +163,7 @@ pub(crate) fn fields(record: &Record<'_>) -> Fields {
             if let Some(terms) = r.terms {
                 said.terms(&terms);
             }
-            said.bytes("payload", r.payload);
+            said.bytes("payload", &r.payload);
         }
         Record::Reschedule(r) => {
             said.number("id", r.id.raw());

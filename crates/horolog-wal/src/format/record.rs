@@ -73,15 +73,30 @@ impl<'a> RecordView<'a> {
     }
 }
 
-/// Fills the header of a record whose body is in place, and returns its checksum; `None` if the body is too long.
-pub(crate) fn seal_record(record: &mut [u8], kind: u8, flags: u8) -> Option<u32> {
-    let (head, body) = record.split_first_chunk_mut::<RECORD_HEADER_LEN>()?;
-    let len = u32::try_from(body.len()).ok()?;
+/// Puts length, kind and flags of a record in its place; `false` if the body is too long.
+pub(crate) fn begin_record(head: &mut [u8], kind: u8, flags: u8, body_len: usize) -> bool {
+    let Ok(len) = u32::try_from(body_len) else { return false };
     put(head, 0, len.to_le_bytes());
     put(head, 4, [kind, flags, 0, 0]);
+    true
+}
+
+/// A record that [`begin_record`] began: its header, its body, and what follows.
+pub(crate) type Begun<'a> = (&'a mut [u8; RECORD_HEADER_LEN], &'a mut [u8], &'a mut [u8]);
+
+/// Takes the record at the start of `bytes` apart; `None` at their end.
+pub(crate) fn split_begun(bytes: &mut [u8]) -> Option<Begun<'_>> {
+    let (head, rest) = bytes.split_first_chunk_mut::<RECORD_HEADER_LEN>()?;
+    let len = u32_at(head, 0)? as usize;
+    let (body, behind) = rest.split_at_mut_checked(len)?;
+    Some((head, body, behind))
+}
+
+/// Puts the checksum of a record whose body is whole in its place, and returns it.
+pub(crate) fn seal_record(head: &mut [u8; RECORD_HEADER_LEN], body: &[u8]) -> u32 {
     let crc = checksum(head, body);
     put(head, 8, crc.to_le_bytes());
-    Some(crc)
+    crc
 }
 
 fn checksum(head: &[u8; RECORD_HEADER_LEN], body: &[u8]) -> u32 {

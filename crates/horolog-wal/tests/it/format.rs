@@ -2,7 +2,7 @@
 
 use horolog_wal::{
     BATCH_HEADER_LEN, BatchBuf, BatchFlags, BatchHeader, Context, Fault, INTERNAL_KIND_MIN, Link, LinkReason,
-    Lsn, RecordFault, RecordView, Seal, SegmentFault, SegmentHeader,
+    Lsn, RecordFault, RecordView, Seal, SegmentFault, SegmentHeader, Stamp,
 };
 
 use crate::rig::{Rig, Rng, mem, read, records};
@@ -147,6 +147,37 @@ fn a_buffer_counts_what_it_holds_and_starts_again_after_clear() {
     );
     batch.clear();
     assert_eq!((batch.record_count(), batch.lsn_count(), batch.len_bytes()), (0, 0, 0));
+}
+
+#[test]
+fn a_shared_tail_makes_the_same_bytes_as_a_body_pushed_whole() {
+    let bodies = [&b"one"[..], b"", b"two and more", &[7; 9_000], b"five"];
+    let write = |shared: &dyn Fn(usize) -> bool| {
+        let disk = mem(1);
+        let mut rig = Rig::new(disk.clone());
+        let mut batch = BatchBuf::new();
+        for (index, body) in bodies.iter().enumerate() {
+            let (head, tail) = body.split_at(body.len() / 3);
+            let bytes = if shared(index) {
+                batch.push_with_tail(1, 0, |out| {
+                    out.extend_from_slice(head);
+                    Some(tail.into())
+                })
+            } else {
+                batch.push(1, 0, |out| out.extend_from_slice(body))
+            };
+            assert_eq!(bytes, 12 + body.len());
+        }
+        let counted = (batch.len_bytes(), batch.disk_bytes());
+        let stamp = Stamp { first_lsn: Lsn(1), ..Stamp::default() };
+        rig.writer.append(&mut batch, stamp, 0).unwrap();
+        assert_eq!((batch.len_bytes(), batch.disk_bytes()), counted, "taking the tails in changes no count");
+        disk.bytes("seg-0000000000000001.wal").unwrap()
+    };
+    let whole = write(&|_| false);
+    for mask in 1..1 << bodies.len() {
+        assert!(write(&|index| mask >> index & 1 == 1) == whole, "tails {mask:#b}");
+    }
 }
 
 #[test]

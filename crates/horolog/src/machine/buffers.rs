@@ -52,6 +52,7 @@ pub(crate) struct Buffers {
     writing_bytes: usize,
     unsynced: VecDeque<Batch>,
     pool: Vec<BatchBuf>,
+    discarded: Vec<BatchBuf>,
     bytes: usize,
     bytes_max: usize,
     batch_bytes: usize,
@@ -71,6 +72,7 @@ impl Buffers {
             writing_bytes: 0,
             unsynced: VecDeque::new(),
             pool: Vec::new(),
+            discarded: Vec::new(),
             bytes: 0,
             bytes_max,
             batch_bytes: BATCH_BYTES,
@@ -111,7 +113,7 @@ impl Buffers {
         }
     }
 
-    /// Encodes a record into the open batch.
+    /// Encodes a record into the open batch. A payload that is shared stays where it is until a hand writes the batch.
     pub(crate) fn push(&mut self, lsn: Lsn, record: &Record<'_>) {
         let pool = &mut self.pool;
         let batch = self.open.get_or_insert_with(|| Batch {
@@ -119,7 +121,8 @@ impl Buffers {
             count: 0,
             buf: pool.pop().unwrap_or_default(),
         });
-        self.bytes += batch.buf.push(record.kind().code(), 0, |out| codec::encode(record, out));
+        let kind = record.kind().code();
+        self.bytes += batch.buf.push_with_tail(kind, 0, |out| codec::encode_head(record, out));
         batch.count += 1;
     }
 
@@ -153,13 +156,20 @@ impl Buffers {
         while self.unsynced.front().is_some_and(|batch| batch.last() <= durable) {
             let Some(batch) = self.unsynced.pop_front() else { break };
             self.bytes -= batch.buf.len_bytes();
-            if self.pool.len() < POOL_MAX && batch.buf.len_bytes() <= 2 * self.batch_bytes {
-                let mut buf = batch.buf;
+            let mut buf = batch.buf;
+            if self.pool.len() < POOL_MAX && buf.len_bytes() <= 2 * self.batch_bytes {
                 buf.clear();
                 self.pool.push(buf);
+            } else {
+                self.discarded.push(buf);
             }
         }
         self.bytes < before
+    }
+
+    /// Buffers of no more use. Freeing megabytes takes longer than the lock may be held.
+    pub(crate) fn take_discarded(&mut self) -> Vec<BatchBuf> {
+        std::mem::take(&mut self.discarded)
     }
 
     /// Bytes of records that are not durable yet.

@@ -7,8 +7,10 @@
 //! | [`Job::Mark`] | one, alone | all is durable, no batch says so yet, and nothing was written for [`MARK_AFTER_IDLE_NS`] |
 //! | [`Job::Spare`] | one, beside anything | the log has said that it wants a spare segment |
 
+use std::sync::Arc;
+
 use horolog_state::{Lsn, Now};
-use horolog_wal::LogError;
+use horolog_wal::{BatchBuf, LogError};
 
 use super::{Batch, Closing, Failure, Level, Machine};
 use crate::shell::{Hand, Heart, Positions};
@@ -239,6 +241,7 @@ impl Heart for Machine {
     type Job = Job;
     type Outcome = Outcome;
     type Outgoing = super::Begun;
+    type Discarded = (Vec<BatchBuf>, Vec<Arc<[u8]>>);
 
     fn take_job(&mut self, hand: Hand, now: Now) -> Option<Job> {
         if self.failure.is_some() {
@@ -285,6 +288,10 @@ impl Heart for Machine {
     fn take_outgoing(&mut self, out: &mut Vec<super::Begun>) {
         self.in_transit -= self.outgoing.len();
         out.append(&mut self.outgoing);
+    }
+
+    fn take_discarded(&mut self) -> Self::Discarded {
+        (self.buffers.take_discarded(), self.state.take_discarded())
     }
 
     fn positions(&self) -> Positions {

@@ -21,7 +21,7 @@ impl Machine {
             cancelled: timer.doomed,
             next_slot: timer.recurrence.map(|r| instant(r.next_due, self.options.tick_len, now)),
             key: timer.key.to_vec(),
-            payload: timer.payload.to_vec(),
+            payload: self.state.share_payload(id)?,
             as_of: self.state.applied().0,
         })
     }
@@ -39,7 +39,7 @@ impl Machine {
                     deliveries: letter.deliveries,
                     message: letter.message.clone(),
                     key: timer.key.to_vec(),
-                    payload: timer.payload.to_vec(),
+                    payload: self.state.share_payload(id)?,
                 })
             })
             .collect()

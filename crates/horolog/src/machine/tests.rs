@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use horolog_recovery::{Recovered, recover};
 use horolog_state::{
-    Anchor, CancelOutcome, ClockReading, IfExists, Misfire, Phase, Request, Retry, ScheduleRefusal, When,
+    Anchor, CancelOutcome, ClockReading, IfExists, Misfire, Payload, Phase, Request, Retry, ScheduleRefusal,
+    When,
 };
 use horolog_storage::{Fault, MemStorage, Op, Storage};
-use horolog_wal::LogOptions;
+use horolog_wal::{BatchBuf, LogOptions};
 
 use super::*;
 use crate::clock::{ClockTimes, Timelines};
@@ -54,7 +55,7 @@ impl Rng {
 #[derive(Clone, Debug)]
 struct Expected {
     put: Lsn,
-    payload: Vec<u8>,
+    payload: Payload,
     dues: Vec<(Lsn, DueTime)>,
     cancelled: Option<Lsn>,
     completed: Option<Lsn>,
@@ -210,17 +211,17 @@ impl World {
         }
     }
 
-    fn payload(&mut self) -> Vec<u8> {
+    fn payload(&mut self) -> Payload {
         self.serial += 1;
         let len = if self.rng.one_in(10) { 4_500 } else { 8 + self.rng.below(100) };
         let mut payload = self.serial.to_le_bytes().to_vec();
         payload.resize(usize::try_from(len).expect("small"), 7);
-        payload
+        payload.as_slice().into()
     }
 
     fn schedule(&mut self) {
         let (when, durability, payload) = (self.request_time(), self.durability(), self.payload());
-        let request = Request { payload: &payload, ..Request::new(when) };
+        let request = Request { payload: payload.view(), ..Request::new(when) };
         let now = self.now();
         match self.machine.schedule(&request, durability, &now) {
             Ok(accepted) => self.expect(accepted.value, accepted.lsn, when, payload),
@@ -231,7 +232,7 @@ impl World {
         }
     }
 
-    fn expect(&mut self, id: TimerId, put: Lsn, when: When, payload: Vec<u8>) {
+    fn expect(&mut self, id: TimerId, put: Lsn, when: When, payload: Payload) {
         let due = when.resolve(LEN, &self.now()).due;
         let expected = Expected {
             put,
@@ -309,7 +310,7 @@ impl World {
         let Some(begun) = self.held.pop() else { return };
         let (when, payload, durability, now) =
             (self.request_time(), self.payload(), self.durability(), self.now());
-        let request = Request { payload: &payload, ..Request::new(when) };
+        let request = Request { payload: payload.view(), ..Request::new(when) };
         let operations = [Operation::Complete(begun.token), Operation::Schedule(request)];
         let before = self.machine.state().applied();
         match self.machine.batch(&operations, durability, &now) {
@@ -618,7 +619,8 @@ fn a_buffer_that_fills_up_is_synced_whatever_was_promised() {
     let payload = [7; 4_000];
     for _ in 0..60 {
         let now = world.now();
-        let request = Request { payload: &payload, ..Request::new(When::After { delay_ns: u128::MAX }) };
+        let request =
+            Request { payload: (&payload).into(), ..Request::new(When::After { delay_ns: u128::MAX }) };
         let scheduled = world.machine.schedule(&request, within_an_hour, &now);
         assert!(scheduled.is_ok(), "refused: {scheduled:?}");
         world.flush();
@@ -701,4 +703,29 @@ fn a_slot_taken_back_by_the_clock_while_its_timer_is_in_flight_comes_again() {
     world.pass(6_000);
     (0..3).for_each(|_| world.whole_turn());
     assert_eq!(world.channel.pop().map(|begun| begun.token.occurrence), Some(first.token.occurrence + 1));
+}
+
+/// The lock is held for microseconds, however large a payload: it is shared with its caller, copied by the hand that
+/// writes, and freed, like the buffer it was copied into, when the lock has been let go.
+#[test]
+fn a_large_payload_is_neither_copied_nor_freed_under_the_lock() {
+    let mut world = World::new(5);
+    world.flush();
+    world.machine.options.limits.payload_bytes_max = 1 << 20;
+    world.machine.buffers = Buffers::new(4 << 20);
+    let payload = Payload::from(&*vec![7; 900_000]);
+    let request = Request { payload: payload.view(), ..Request::new(When::After { delay_ns: u128::MAX }) };
+    let now = world.now();
+    let id = world.machine.schedule(&request, Durability::Synced, &now).expect("there is room").value;
+    let kept = world.machine.state.share_payload(id).expect("it lives");
+    assert_eq!(kept.as_ptr(), payload.as_ptr());
+    for _ in 0..2 {
+        let job = Heart::take_job(&mut world.machine, Hand::Log, now).expect("a write, then a sync");
+        let outcome = perform(&*world.journal, job);
+        Heart::report(&mut world.machine, outcome, now);
+    }
+    world.machine.cancel(id, Durability::Synced, &now).expect("it lives");
+    let (buffers, payloads) = Heart::take_discarded(&mut world.machine);
+    assert_eq!(buffers.iter().map(BatchBuf::len_bytes).collect::<Vec<_>>(), [900_000 + 12 + 26]);
+    assert_eq!(payloads.iter().map(|payload| payload.as_ptr()).collect::<Vec<_>>(), [kept.as_ptr()]);
 }

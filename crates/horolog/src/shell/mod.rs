@@ -60,12 +60,16 @@ pub(crate) trait Heart: Send {
     type Job: Send;
     type Outcome: Send;
     type Outgoing: Send;
+    /// Memory that is of no more use and takes long to free.
+    type Discarded;
 
     fn take_job(&mut self, hand: Hand, now: Self::Now) -> Option<Self::Job>;
     fn report(&mut self, outcome: Self::Outcome, now: Self::Now);
     /// Grants a bounded number of releases; says whether more are waiting.
     fn grant(&mut self, now: Self::Now) -> bool;
     fn take_outgoing(&mut self, out: &mut Vec<Self::Outgoing>);
+    /// What is to be freed once the lock is let go.
+    fn take_discarded(&mut self) -> Self::Discarded;
     fn positions(&self) -> Positions;
     /// Which sync makes this record durable: the one that is running, or the next.
     fn generation_of(&self, lsn: u64) -> u64;
@@ -134,8 +138,9 @@ impl Idle {
 pub(crate) struct Failed;
 
 /// What is to be done once the lock is let go.
-struct FollowUp<T> {
-    outgoing: Vec<T>,
+struct FollowUp<H: Heart> {
+    outgoing: Vec<H::Outgoing>,
+    discarded: H::Discarded,
     moved: Option<Positions>,
     wake_log: bool,
     wake_keep: bool,
@@ -210,7 +215,7 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
         }
     }
 
-    fn settle(&self, inner: &mut Inner<H>, left: Left, now: H::Now) -> FollowUp<H::Outgoing> {
+    fn settle(&self, inner: &mut Inner<H>, left: Left, now: H::Now) -> FollowUp<H> {
         let more = inner.heart.grant(now);
         let mut outgoing = Vec::new();
         inner.heart.take_outgoing(&mut outgoing);
@@ -221,12 +226,12 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
             self.publish(positions);
             inner.published = positions;
         }
-        let heart = &inner.heart;
         FollowUp {
             outgoing,
+            discarded: inner.heart.take_discarded(),
             moved,
-            wake_log: left == Left::ToLogHands && needs_waking(heart, &mut inner.log, Hand::Log, now),
-            wake_keep: needs_waking(heart, &mut inner.keep, Hand::Keep, now),
+            wake_log: left == Left::ToLogHands && needs_waking(&inner.heart, &mut inner.log, Hand::Log, now),
+            wake_keep: needs_waking(&inner.heart, &mut inner.keep, Hand::Keep, now),
             kick_timer: inner.heart.take_kick(),
             more,
         }
@@ -238,7 +243,7 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
         self.failed.store(positions.failed, Ordering::Release);
     }
 
-    fn follow_up(&self, follow_up: FollowUp<H::Outgoing>) {
+    fn follow_up(&self, follow_up: FollowUp<H>) {
         if follow_up.wake_log {
             self.log_wake.notify_one();
         }
@@ -257,6 +262,7 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
         if let Some(positions) = follow_up.moved {
             self.wakers.wake_up_to(positions);
         }
+        drop(follow_up.discarded);
     }
 
     /// Whether a record has come so far.

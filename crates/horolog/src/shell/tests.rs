@@ -66,6 +66,7 @@ impl Heart for Stub {
     type Job = StubJob;
     type Outcome = (StubJob, bool);
     type Outgoing = ();
+    type Discarded = ();
 
     fn take_job(&mut self, hand: Hand, (): ()) -> Option<StubJob> {
         if hand == Hand::Keep {
@@ -107,6 +108,8 @@ impl Heart for Stub {
     }
 
     fn take_outgoing(&mut self, _: &mut Vec<()>) {}
+
+    fn take_discarded(&mut self) {}
 
     fn positions(&self) -> Positions {
         Positions {
