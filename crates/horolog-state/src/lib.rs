@@ -30,6 +30,7 @@ extern crate std;
 pub mod codec;
 pub mod decide;
 mod lsn;
+mod paged;
 mod payload;
 mod pool;
 mod record;

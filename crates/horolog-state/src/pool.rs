@@ -2,16 +2,18 @@
 
 use alloc::vec::Vec;
 
+use crate::paged::Paged;
+
 /// A vector with holes that are used again.
 #[derive(Debug)]
 pub(crate) struct Pool<T> {
-    values: Vec<Option<T>>,
+    values: Paged<Option<T>>,
     free: Vec<u32>,
 }
 
 impl<T> Pool<T> {
     pub(crate) const fn new() -> Self {
-        Self { values: Vec::new(), free: Vec::new() }
+        Self { values: Paged::new(), free: Vec::new() }
     }
 
     /// Keeps a value and says where. At most `u32::MAX` of them: there are no more slots than that.
@@ -49,6 +51,6 @@ impl<T> Pool<T> {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.values.capacity() * size_of::<Option<T>>() + self.free.capacity() * size_of::<u32>()
+        self.values.bytes() + self.free.capacity() * size_of::<u32>()
     }
 }

@@ -44,6 +44,7 @@ use alloc::vec::Vec;
 use horolog_wheel::{Lookup, Slab, Tick, TimerId};
 
 use crate::lsn::Lsn;
+use crate::paged::Paged;
 use crate::payload::{PayloadRef, Payloads};
 use crate::pool::Pool;
 use crate::record::{ClockReading, DeadReason};
@@ -261,7 +262,7 @@ pub struct TimerView<'a> {
 #[derive(Debug)]
 pub struct State {
     slab: Slab,
-    facts: Vec<Facts>,
+    facts: Paged<Facts>,
     terms: Pool<Terms>,
     payloads: Payloads,
     keys: BTreeMap<Box<[u8]>, TimerId>,
@@ -288,7 +289,7 @@ impl State {
     pub fn new() -> Self {
         Self {
             slab: Slab::new(),
-            facts: Vec::new(),
+            facts: Paged::new(),
             terms: Pool::new(),
             payloads: Payloads::new(),
             keys: BTreeMap::new(),
@@ -354,11 +355,7 @@ impl State {
     /// Bytes of memory that timers take, roughly: entries, payloads, keys.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.slab.bytes()
-            + self.facts.capacity() * size_of::<Facts>()
-            + self.terms.bytes()
-            + self.payloads.bytes()
-            + self.key_bytes
+        self.slab.bytes() + self.facts.bytes() + self.terms.bytes() + self.payloads.bytes() + self.key_bytes
     }
 
     /// The slab, for the wheels that arm its entries and for ids to be reserved.
@@ -496,8 +493,8 @@ impl State {
 
     fn set_facts(&mut self, id: TimerId, facts: Facts) {
         let slot = id.slot() as usize;
-        if slot >= self.facts.len() {
-            self.facts.resize(slot + 1, Facts { terms: NO_TERMS, ..Facts::default() });
+        while slot >= self.facts.len() {
+            self.facts.push(Facts { terms: NO_TERMS, ..Facts::default() });
         }
         if let Some(place) = self.facts.get_mut(slot) {
             *place = facts;

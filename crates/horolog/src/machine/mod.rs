@@ -28,6 +28,7 @@ mod delivery;
 mod failure;
 mod jobs;
 mod queries;
+mod queue;
 mod ready;
 mod releases;
 mod slot_set;

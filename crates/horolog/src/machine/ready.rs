@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use horolog_state::TimerId;
 
+use super::queue::Queue;
 use super::slot_set::SlotSet;
 
 /// Live timers that came due, missed ones from before the opening, and those that were in flight at a crash.
@@ -12,7 +13,7 @@ use super::slot_set::SlotSet;
 /// until it is taken; its slot is in the queue once at most, so entries never outnumber slots.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
-    live: VecDeque<u32>,
+    live: Queue<u32>,
     queued: SlotSet,
     backlog: VecDeque<TimerId>,
     take_backlog_next: bool,

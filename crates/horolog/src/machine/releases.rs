@@ -1,8 +1,8 @@
 //! What records give and have not given yet: each release waits for the position of its record.
 
-use std::collections::VecDeque;
-
 use horolog_state::{Lsn, TimerId};
+
+use super::queue::Queue;
 
 /// How far a record has to have come before something rests on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +34,8 @@ pub(crate) struct Release {
 /// Two queues in LSN order, one a level.
 #[derive(Debug, Default)]
 pub(crate) struct Releases {
-    on_written: VecDeque<Release>,
-    on_durable: VecDeque<Release>,
+    on_written: Queue<Release>,
+    on_durable: Queue<Release>,
 }
 
 impl Releases {
@@ -58,6 +58,6 @@ impl Releases {
     }
 }
 
-fn pop_up_to(queue: &mut VecDeque<Release>, position: Lsn) -> Option<Release> {
+fn pop_up_to(queue: &mut Queue<Release>, position: Lsn) -> Option<Release> {
     if queue.front()?.lsn <= position { queue.pop_front() } else { None }
 }
