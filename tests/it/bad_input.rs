@@ -63,16 +63,22 @@ fn edit_header(path: &Path, offset: usize, field: &[u8]) {
     std::fs::write(path, bytes).expect("written");
 }
 
+type Files = Vec<(std::ffi::OsString, Vec<u8>)>;
+
 /// Everything in a directory, to be compared.
-fn contents(dir: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+fn everything(dir: &Path) -> Files {
     let mut files: Vec<_> = std::fs::read_dir(dir)
         .expect("the directory is there")
         .map(|entry| entry.expect("an entry"))
         .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap_or_default()))
-        .filter(|(name, _)| name != "LOCK")
         .collect();
     files.sort();
     files
+}
+
+/// Everything but the lock file: it says who tried last.
+fn contents(dir: &Path) -> Files {
+    everything(dir).into_iter().filter(|(name, _)| name != "LOCK").collect()
 }
 
 #[test]
@@ -164,6 +170,91 @@ fn a_path_that_cannot_be_written_is_refused_by_name() {
     let error = Engine::open(file.join("timers")).expect_err("a file is in the way");
     let OpenError::Storage(storage) = &error else { panic!("{error:?}") };
     assert!(storage.path().starts_with(&file), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_directory_without_permission_to_write_is_refused_by_name_and_left_alone() {
+    if let Some(dir) = std::env::var_os(permission::DIR) {
+        permission::child(Path::new(&dir));
+    }
+    type Look = fn(&Path) -> Files;
+    let cases: [(_, u32, Look); 3] = [
+        (tempfile::tempdir().expect("a directory"), 0o444, everything),
+        (closed(), 0o444, everything),
+        // The lock can be had here, and the log is what cannot be opened.
+        (closed(), 0o666, contents),
+    ];
+    for (dir, mode_of_files, look) in cases {
+        for (name, _) in everything(dir.path()) {
+            permission::set(&dir.path().join(name), mode_of_files);
+        }
+        permission::set(dir.path(), 0o555);
+        let before = look(dir.path());
+        let child = permission::start_child(
+            "bad_input::a_directory_without_permission_to_write_is_refused_by_name_and_left_alone",
+            dir.path(),
+        );
+        let after = look(dir.path());
+        permission::set(dir.path(), 0o755); // so that it can be removed
+        assert_eq!(
+            child.status.code(),
+            Some(permission::REFUSED),
+            "{}",
+            String::from_utf8_lossy(&child.stderr)
+        );
+        assert!(after == before, "{} was written to", dir.path().display());
+    }
+}
+
+/// Permissions do not bind root, so a directory that lacks one is opened by a child of another user.
+#[cfg(unix)]
+mod permission {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    /// The variable that makes a test the child, and names the directory.
+    pub(super) const DIR: &str = "HOROLOG_TEST_DIR_WITHOUT_PERMISSION";
+
+    /// What the child ends with. A child that ran no test at all would end with 0.
+    pub(super) const REFUSED: i32 = 42;
+
+    const NOBODY: u32 = 65_534;
+
+    pub(super) fn set(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+
+    pub(super) fn start_child(test: &str, dir: &Path) -> Output {
+        // The program may lie where the child's user may not go; Linux knows it by this name too.
+        let linux = cfg!(target_os = "linux").then(|| "/proc/self/exe".into());
+        let program = linux.unwrap_or_else(|| std::env::current_exe().expect("a test has a program"));
+        let mut child = Command::new(program);
+        child.args(["--exact", test, "--nocapture"]).env(DIR, dir);
+        if std::fs::metadata(dir).expect("it is there").uid() == 0 {
+            child.uid(NOBODY).gid(NOBODY);
+        }
+        child.output().expect("the child starts")
+    }
+
+    pub(super) fn child(dir: &Path) -> ! {
+        std::fs::read_dir(dir).expect("nothing is missing but permission to write");
+        for path in [dir.to_owned(), dir.join("timers")] {
+            let error = Engine::open(&path).expect_err("it cannot be written");
+            let (OpenError::Storage(storage) | OpenError::Log { source: LogError::Storage(storage), .. }) =
+                &error
+            else {
+                panic!("{error:?}")
+            };
+            let StorageError::Io { path: named, source, .. } = storage else { panic!("{error:?}") };
+            assert_eq!(source.kind(), std::io::ErrorKind::PermissionDenied, "{error:?}");
+            assert!(named.starts_with(&path), "{error:?}");
+        }
+        std::process::exit(REFUSED)
+    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
-//! A clock that is moved by hand.
+//! A clock that is moved by hand, and one that holds an engine's own threads.
 
-use std::sync::Mutex;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 use std::time::Duration;
 
-use horolog::{Clock, ClockTimes};
+use crossbeam_channel::{Receiver, Sender};
+use horolog::{Clock, ClockTimes, SystemClock};
 
 #[derive(Debug)]
 pub(crate) struct HandClock(Mutex<ClockTimes>);
@@ -63,5 +66,33 @@ impl HandClock {
 impl Clock for HandClock {
     fn times(&self) -> ClockTimes {
         *self.0.lock().expect("no panic holds it")
+    }
+}
+
+/// A clock that answers the thread that made it, and makes all others wait until they are let go. An engine's own
+/// threads ask what time it is before they take a job, so none of them writes or syncs anything until then.
+#[derive(Debug)]
+pub(crate) struct HoldingClock {
+    maker: ThreadId,
+    held: Receiver<Infallible>,
+    system: SystemClock,
+}
+
+impl HoldingClock {
+    /// The clock, and what lets everybody go when it is dropped.
+    pub(crate) fn new() -> (Arc<Self>, Sender<Infallible>) {
+        let (let_go, held) = crossbeam_channel::bounded(0);
+        let maker = std::thread::current().id();
+        (Arc::new(Self { maker, held, system: SystemClock::new() }), let_go)
+    }
+}
+
+impl Clock for HoldingClock {
+    fn times(&self) -> ClockTimes {
+        if std::thread::current().id() != self.maker {
+            // Nothing can be sent: this is the end of the sender, or of a test that forgot it.
+            let _ = self.held.recv_timeout(super::PATIENCE);
+        }
+        self.system.times()
     }
 }

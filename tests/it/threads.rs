@@ -3,9 +3,11 @@
 use std::future::{Future, IntoFuture};
 use std::pin::pin;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
-use horolog::Timer;
+use horolog::{Durability, Timer};
 
+use super::clock::HoldingClock;
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -70,7 +72,31 @@ fn the_next_occurrence_is_awaited_without_a_runtime() {
 }
 
 #[test]
-fn a_ticket_with_a_time_limit_says_when_it_is_not_there_yet_or_what_it_is() {
+fn a_ticket_with_a_time_limit_says_nothing_while_its_record_is_on_its_way() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (clock, let_go) = HoldingClock::new();
+    let engine = Options::new().clock(clock).open(dir.path()).expect("opens");
+    // Dropped before the engine, whose end waits for its threads: a failure here must not hang.
+    let let_go = let_go;
+    let tickets = [Durability::Synced, Durability::Written { sync_within: HOUR }]
+        .map(|durability| engine.submit(Timer::after(HOUR).durability(durability)).expect("submitted"));
+    let limit = Duration::from_millis(5);
+    for ticket in &tickets {
+        assert!(ticket.wait_timeout(Duration::ZERO).is_none());
+        let asked = Instant::now();
+        assert!(ticket.wait_timeout(limit).is_none());
+        assert!(asked.elapsed() >= limit, "it waited as long as it might");
+    }
+    let stats = engine.stats();
+    assert!(stats.durable < stats.as_of, "the records are on their way: {stats:?}");
+    drop(let_go);
+    for ticket in &tickets {
+        assert_eq!(ticket.wait().expect("on disk"), ticket.id());
+    }
+}
+
+#[test]
+fn a_ticket_with_a_time_limit_says_what_it_is_as_soon_as_its_record_is_there() {
     let dir = tempfile::tempdir().expect("a directory");
     let engine = Engine::open(dir.path()).expect("opens");
     let ticket = engine.submit(Timer::after(HOUR)).expect("submitted");

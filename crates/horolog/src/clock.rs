@@ -66,6 +66,7 @@ fn wall_ns() -> u64 {
 
 /// Suspend counts: a timer that is due while the machine sleeps is due when it wakes, not a sleep later.
 #[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the boot-time clock")]
 fn boottime_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);

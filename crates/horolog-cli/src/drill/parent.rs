@@ -208,7 +208,7 @@ impl<'a> Parent<'a> {
 
     /// The end of the last life, for as long as its ledger grows.
     fn wait_for_end(&self, progress: &Receiver<u64>, life: u32) -> End {
-        let ledger_len = || std::fs::metadata(self.place.ledger(life)).map_or(0, |found| found.len());
+        let ledger_len = || self.place.ledger_len(life);
         let mut len = ledger_len();
         loop {
             match progress.recv_timeout(STALL) {

@@ -54,6 +54,11 @@ impl Place {
         self.dir.join(format!("life-{life:04}.ledger"))
     }
 
+    /// 0 while it is not there yet.
+    pub(super) fn ledger_len(&self, life: u32) -> u64 {
+        std::fs::metadata(self.ledger(life)).map_or(0, |found| found.len())
+    }
+
     pub(super) fn carried(&self, life: u32) -> PathBuf {
         self.dir.join(format!("life-{life:04}.carried"))
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use horolog::{Clock, Misfire, SystemClock};
+use horolog::{Clock, Misfire, StorageError, SystemClock};
 use horolog_state::State;
 
 use super::duration::show;
@@ -14,9 +14,11 @@ use crate::read_only;
 use crate::render::{instant, say, table};
 
 pub(super) fn check(jobs: &[Job], dir: &Path) -> Result<u8, Trouble> {
-    let state = match dir.exists() {
-        true => Some(read_only::recovered(dir)?.state),
-        false => None,
+    let state = match read_only::recovered(dir) {
+        Ok(recovered) => Some(recovered.state),
+        // Only this is a first start: a directory that cannot be looked into may hold jobs.
+        Err(Trouble::Storage(StorageError::NotFound { .. })) => None,
+        Err(trouble) => return Err(trouble),
     };
     let rows: Vec<Vec<String>> = jobs.iter().map(|job| row(job, state.as_ref())).collect();
     say(&table(&["job", "schedule", "missed", "timeout", "next run"], &rows))?;

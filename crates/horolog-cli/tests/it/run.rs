@@ -225,3 +225,12 @@ fn check_runs_and_writes_nothing() {
     );
     assert!(!exists(&place.file("jobs.toml.horolog")));
 }
+
+#[test]
+fn check_does_not_take_a_directory_that_it_cannot_look_into_for_a_first_start() {
+    let place = Place::new("[job.a]\nevery = \"1d\"\ncommand = \"true\"\n");
+    let beyond_a_file = place.jobs().join("timers");
+    let output = horolog(&["run", text(&place.jobs()), "--check", "--dir", text(&beyond_a_file)]);
+    assert_eq!(code(&output), Some(2), "{}", stdout(&output));
+    assert!(stderr(&output).contains(text(&beyond_a_file)), "{}", stderr(&output));
+}
