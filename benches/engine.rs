@@ -15,7 +15,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant, SystemTime};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use horolog::{CancelOutcome, Durability, Engine, Ticket, Timer, TimerId};
+use horolog::{CancelOutcome, Durability, Engine, Options, Payload, Ticket, Timer, TimerId};
 use horolog_benches::{BLOCK, Raw, directory, size};
 use tempfile::TempDir;
 
@@ -100,6 +100,32 @@ fn submit(c: &mut Criterion) {
     });
 }
 
+/// How long one call takes that does not wait: nearly all of it is a hold of the engine's lock. A payload over 512 bytes
+/// is shared, so its size should not matter.
+fn submit_payload(c: &mut Criterion) {
+    let mut group = c.benchmark_group("engine/submit_payload");
+    group.sample_size(10);
+    let directory = directory();
+    let engine = Options::new().payload_bytes_max(1 << 20).open(directory.path()).expect("a new directory");
+    for bytes in [64, 512, 4_000, 64 << 10, 1 << 20] {
+        let payload = Payload::from(vec![0x5a; bytes]);
+        group.bench_function(BenchmarkId::from_parameter(bytes), |b| {
+            b.iter_custom(|iterations| {
+                (0..iterations)
+                    .map(|_| {
+                        let timer = Timer::after(DAY).payload(&payload);
+                        let begun = Instant::now();
+                        let ticket = engine.submit(timer).expect("room for one");
+                        let taken = begun.elapsed();
+                        engine.cancel(ticket.wait().expect("durable")).expect("cancelled");
+                        taken
+                    })
+                    .sum()
+            });
+        });
+    }
+}
+
 /// Every thread schedules and waits, again and again.
 fn blocked_callers(c: &mut Criterion) {
     let mut group = c.benchmark_group("engine/blocked_callers");
@@ -166,6 +192,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(4));
-    targets = alone, submit, blocked_callers, round_trip
+    targets = alone, submit, submit_payload, blocked_callers, round_trip
 }
 criterion_main!(benches);

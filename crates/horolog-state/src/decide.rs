@@ -75,6 +75,15 @@ impl Request<'_> {
         }
     }
 
+    /// An upper bound for the bytes of its record that are encoded at once: all but a shared payload.
+    #[must_use]
+    pub fn inline_bytes_max(&self) -> usize {
+        match self.payload {
+            PayloadView::Bytes(_) => self.record_bytes_max(),
+            PayloadView::Shared(payload) => self.record_bytes_max() - payload.len(),
+        }
+    }
+
     /// An upper bound for the bytes of its record.
     #[must_use]
     pub fn record_bytes_max(&self) -> usize {

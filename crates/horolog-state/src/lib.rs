@@ -44,7 +44,7 @@ pub use decide::{
 };
 pub use horolog_wheel::{Lookup, Tick, TimerId};
 pub use lsn::Lsn;
-pub use payload::{Payload, PayloadView};
+pub use payload::{Discarded, Payload, PayloadView};
 pub use record::{
     Cancel, Clock, ClockReading, Complete, Dead, DeadReason, Deliver, Epoch, Fail, FailCause, Kind, Put,
     Record, Reschedule, Skip, SkipReason, Terms,

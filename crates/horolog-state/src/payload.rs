@@ -7,19 +7,21 @@
 //! # Invariants (asserted by [`Payloads::check`])
 //!
 //! 1. A cell is in use or on its class's free list, never both.
-//! 2. `bytes` is the sum of all cells and buffers held, free ones included.
+//! 2. `bytes` is the sum of all cells and buffers held, free ones included and discarded ones not.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 
+use crate::paged::Paged;
 use crate::pool::Pool;
 
 /// Payloads above this many bytes are shared buffers of their own.
-pub(crate) const SMALL_BYTES_MAX: usize = 4_096;
+pub(crate) const SMALL_BYTES_MAX: usize = 512;
 
 const PAGE_BYTES: usize = 64 << 10;
 const LEN_BITS: u32 = 13;
@@ -32,7 +34,9 @@ const LARGE: u64 = 1 << 63;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PayloadRef(pub(crate) u64);
 
-/// A payload outside the engine, on its way in or out. Above 4 KiB it is shared: cloning it copies nothing.
+/// A payload: bytes that belong to a timer and mean nothing to the engine.
+///
+/// Above 512 bytes it is shared: cloning it, scheduling it and getting it back copy nothing.
 #[derive(Clone, Default, Eq)]
 pub struct Payload(Owned);
 
@@ -49,13 +53,60 @@ impl Default for Owned {
 }
 
 impl From<&[u8]> for Payload {
-    /// Copies the bytes.
     fn from(bytes: &[u8]) -> Self {
         Self(if bytes.len() > SMALL_BYTES_MAX {
             Owned::Large(bytes.into())
         } else {
             Owned::Small(bytes.into())
         })
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Payload {
+    fn from(bytes: &[u8; N]) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Payload {
+    fn from(bytes: [u8; N]) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<&Vec<u8>> for Payload {
+    fn from(bytes: &Vec<u8>) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<&str> for Payload {
+    fn from(text: &str) -> Self {
+        text.as_bytes().into()
+    }
+}
+
+impl From<String> for Payload {
+    fn from(text: String) -> Self {
+        text.as_bytes().into()
+    }
+}
+
+impl From<&Self> for Payload {
+    fn from(payload: &Self) -> Self {
+        payload.clone()
+    }
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        self
     }
 }
 
@@ -70,9 +121,9 @@ impl Deref for Payload {
     }
 }
 
-impl PartialEq for Payload {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
+impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for Payload {
+    fn eq(&self, other: &T) -> bool {
+        **self == *other.as_ref()
     }
 }
 
@@ -102,14 +153,27 @@ impl Deref for PayloadView<'_> {
     }
 }
 
-impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for PayloadView<'a> {
-    fn from(bytes: &'a T) -> Self {
-        Self::Bytes(bytes.as_ref())
+impl<'a> From<&'a [u8]> for PayloadView<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for PayloadView<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for PayloadView<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        Self::Bytes(bytes)
     }
 }
 
 impl Payload {
-    /// The same bytes, to be asked for or recorded.
+    /// The same bytes, to be put into a [`Request`](crate::Request).
+    #[doc(hidden)]
     #[must_use]
     pub fn view(&self) -> PayloadView<'_> {
         match &self.0 {
@@ -133,16 +197,51 @@ impl PartialEq for PayloadView<'_> {
 
 impl Eq for PayloadView<'_> {}
 
-/// Cells of one size.
+/// Memory of no more use. Freeing it takes longer than a lock should be held, so it is handed out to be dropped elsewhere.
 #[derive(Debug, Default)]
+pub struct Discarded {
+    large: Vec<Arc<[u8]>>,
+    emptied: Vec<Emptied>,
+}
+
+impl Discarded {
+    /// The large payloads in it.
+    #[must_use]
+    pub fn large(&self) -> &[Arc<[u8]>] {
+        &self.large
+    }
+
+    /// Bytes of memory that are freed with it, shares that others hold too included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let large: usize = self.large.iter().map(|payload| payload.len()).sum();
+        let emptied =
+            self.emptied.iter().map(|emptied| emptied.pages.len() * PAGE_BYTES + emptied.free.bytes());
+        large + emptied.sum::<usize>()
+    }
+}
+
+/// What was left of a class of cells when the last one became free.
+#[derive(Debug)]
+struct Emptied {
+    pages: Vec<Box<[u8]>>,
+    free: Paged<u32>,
+}
+
+/// Cells of one size.
+#[derive(Debug)]
 struct Class {
     cell_bytes: usize,
     cells: u32,
     pages: Vec<Box<[u8]>>,
-    free: Vec<u32>,
+    free: Paged<u32>,
 }
 
 impl Class {
+    fn new(cell_bytes: usize) -> Self {
+        Self { cell_bytes, cells: 0, pages: Vec::new(), free: Paged::new() }
+    }
+
     fn cells_a_page(&self) -> usize {
         PAGE_BYTES / self.cell_bytes
     }
@@ -177,16 +276,16 @@ impl Class {
 
     /// Gives all pages but one back once nothing is left in them: memory follows a burst down, and a lone timer that
     /// comes and goes costs no page each time.
-    fn shrink_if_empty(&mut self) -> usize {
+    fn shrink_if_empty(&mut self) -> Option<Emptied> {
         if self.cells as usize != self.free.len() || self.pages.len() < 2 {
-            return 0;
+            return None;
         }
-        let given_back = (self.pages.len() - 1) * PAGE_BYTES;
-        self.pages.truncate(1);
-        self.pages.shrink_to_fit();
-        self.free = Vec::new();
+        let kept = self.pages.pop().into_iter().collect();
         self.cells = 0;
-        given_back
+        Some(Emptied {
+            pages: core::mem::replace(&mut self.pages, kept),
+            free: core::mem::replace(&mut self.free, Paged::new()),
+        })
     }
 }
 
@@ -195,7 +294,7 @@ impl Class {
 pub(crate) struct Payloads {
     classes: Vec<Class>,
     large: Pool<Arc<[u8]>>,
-    discarded: Vec<Arc<[u8]>>,
+    discarded: Discarded,
     bytes: usize,
 }
 
@@ -212,11 +311,11 @@ impl Payloads {
         let mut classes = Vec::new();
         let mut cell_bytes = 16;
         while cell_bytes < SMALL_BYTES_MAX {
-            classes.push(Class { cell_bytes, ..Class::default() });
+            classes.push(Class::new(cell_bytes));
             cell_bytes = (cell_bytes + cell_bytes / 4).next_multiple_of(16);
         }
-        classes.push(Class { cell_bytes: SMALL_BYTES_MAX, ..Class::default() });
-        Self { classes, large: Pool::new(), discarded: Vec::new(), bytes: 0 }
+        classes.push(Class::new(SMALL_BYTES_MAX));
+        Self { classes, large: Pool::new(), discarded: Discarded::default(), bytes: 0 }
     }
 
     /// Bytes of memory held, free cells included.
@@ -282,27 +381,30 @@ impl Payloads {
         Payload(Owned::Small(self.get(payload).into()))
     }
 
-    /// Forgets a payload. Its handle must not be used again. A large one is kept until [`Payloads::take_discarded`].
+    /// Forgets a payload. Its handle must not be used again. Its memory may be kept until [`Payloads::take_discarded`].
     pub(crate) fn remove(&mut self, payload: PayloadRef) {
         match Place::of(payload) {
             Place::Empty => {}
             Place::Small { class, index, .. } => {
                 if let Some(class) = self.classes.get_mut(class) {
                     class.free.push(index);
-                    self.bytes -= class.shrink_if_empty();
+                    if let Some(emptied) = class.shrink_if_empty() {
+                        self.bytes -= emptied.pages.len() * PAGE_BYTES;
+                        self.discarded.emptied.push(emptied);
+                    }
                 }
             }
             Place::Large { index } => {
                 if let Some(shared) = self.large.remove(index) {
                     self.bytes -= shared.len();
-                    self.discarded.push(shared);
+                    self.discarded.large.push(shared);
                 }
             }
         }
     }
 
-    /// The large payloads that were forgotten, to be freed where it may take its time.
-    pub(crate) fn take_discarded(&mut self) -> Vec<Arc<[u8]>> {
+    /// Memory of no more use.
+    pub(crate) fn take_discarded(&mut self) -> Discarded {
         core::mem::take(&mut self.discarded)
     }
 
@@ -314,7 +416,7 @@ impl Payloads {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let mut bytes: usize = self.large.iter().map(|shared| shared.len()).sum();
         for class in &self.classes {
-            let mut free = class.free.clone();
+            let mut free: Vec<u32> = class.free.iter().copied().collect();
             free.sort_unstable();
             free.dedup();
             if free.len() != class.free.len() || free.last().is_some_and(|&last| last >= class.cells) {
@@ -362,7 +464,7 @@ mod tests {
     #[test]
     fn every_length_comes_back_whole() {
         let mut payloads = Payloads::new();
-        let lens = || (0..=300).chain(4_000..=4_200).chain([70_000]);
+        let lens = || (0..=600).chain([70_000]);
         let handles: Vec<_> = lens().map(|len| (len, payloads.insert((&bytes(len)).into()))).collect();
         for &(len, handle) in &handles {
             assert_eq!(payloads.get(handle), bytes(len));
@@ -385,6 +487,20 @@ mod tests {
         payloads.remove(first);
         assert_eq!(payloads.insert((&bytes(63)).into()).0 >> 19, first.0 >> 19);
         assert_eq!(payloads.get(keep), bytes(60));
+    }
+
+    #[test]
+    fn emptiedpages_are_given_back_to_be_freed_elsewhere() {
+        let mut payloads = Payloads::new();
+        let handles: Vec<_> = (0..10_000).map(|_| payloads.insert((&[7; 64]).into())).collect();
+        let full = payloads.bytes();
+        handles.into_iter().for_each(|handle| payloads.remove(handle));
+        assert_eq!(payloads.bytes(), PAGE_BYTES);
+        let emptied = payloads.take_discarded().emptied.pop().unwrap();
+        assert_eq!((emptied.pages.len(), emptied.free.len()), (full / PAGE_BYTES - 1, 10_000));
+        payloads.check().expect("after the burst");
+        let again = payloads.insert((&[8; 64]).into());
+        assert_eq!(payloads.get(again), [8; 64]);
     }
 
     #[test]

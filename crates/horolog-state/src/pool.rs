@@ -1,19 +1,17 @@
 //! Values behind 4-byte indices, for what only some timers have.
 
-use alloc::vec::Vec;
-
 use crate::paged::Paged;
 
-/// A vector with holes that are used again.
+/// A row with holes that are used again.
 #[derive(Debug)]
 pub(crate) struct Pool<T> {
     values: Paged<Option<T>>,
-    free: Vec<u32>,
+    free: Paged<u32>,
 }
 
 impl<T> Pool<T> {
     pub(crate) const fn new() -> Self {
-        Self { values: Paged::new(), free: Vec::new() }
+        Self { values: Paged::new(), free: Paged::new() }
     }
 
     /// Keeps a value and says where. At most `u32::MAX` of them: there are no more slots than that.
@@ -51,6 +49,6 @@ impl<T> Pool<T> {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.values.bytes() + self.free.capacity() * size_of::<u32>()
+        self.values.bytes() + self.free.bytes()
     }
 }

@@ -38,14 +38,12 @@ mod check;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use horolog_wheel::{Lookup, Slab, Tick, TimerId};
 
 use crate::lsn::Lsn;
 use crate::paged::Paged;
-use crate::payload::{PayloadRef, Payloads};
+use crate::payload::{Discarded, PayloadRef, Payloads};
 use crate::pool::Pool;
 use crate::record::{ClockReading, DeadReason};
 use crate::spec::{Grid, Misfire, Retry};
@@ -426,9 +424,9 @@ impl State {
         self.slab.get(id).map(|entry| self.payloads.share(PayloadRef(entry.word)))
     }
 
-    /// Large payloads of timers that have ended since this was last asked. They are not freed on the way: that takes longer
-    /// than a lock should be held.
-    pub fn take_discarded(&mut self) -> Vec<Arc<[u8]>> {
+    /// Memory of timers that have ended since this was last asked. It is not freed on the way: that takes longer than a
+    /// lock should be held.
+    pub fn take_discarded(&mut self) -> Discarded {
         self.payloads.take_discarded()
     }
 

@@ -27,6 +27,8 @@ pub struct BatchBuf {
     /// Over the checksum words of the records before `sealed_end`; the padding joins when the batch is finished.
     digest: Hasher,
     sealed_end: usize,
+    /// How many records lie before `sealed_end`.
+    sealed: u32,
     records: u32,
     internal: u32,
     spoiled: bool,
@@ -63,6 +65,7 @@ impl BatchBuf {
             tail_bytes: 0,
             digest: Hasher::new(),
             sealed_end: BATCH_HEADER_LEN,
+            sealed: 0,
             records: 0,
             internal: 0,
             spoiled: false,
@@ -71,8 +74,9 @@ impl BatchBuf {
 
     /// Adds a record whose body is what `body` appends, and returns how many bytes it took.
     ///
-    /// `body` may only append. Kinds from [`INTERNAL_KIND_MIN`] on belong to the log. A batch in which either rule was
-    /// broken is refused as [`crate::Misuse::SpoiledBatch`] when it is appended, and nothing of it is written.
+    /// `body` may only append: what it does to the bytes before its own it does to other records. Kinds from
+    /// [`INTERNAL_KIND_MIN`] on belong to the log. A batch that breaks the second rule, or whose records do not lie back
+    /// to back any more, is refused as [`crate::Misuse::SpoiledBatch`] when it is appended, and nothing of it is written.
     pub fn push(&mut self, kind: u8, flags: u8, body: impl FnOnce(&mut Vec<u8>)) -> usize {
         self.push_with_tail(kind, flags, |out| {
             body(out);
@@ -130,17 +134,21 @@ impl BatchBuf {
         self.bytes.extend_from_slice(record);
         self.digest.update(&crc.to_le_bytes());
         self.sealed_end = self.bytes.len();
+        self.sealed += 1;
         self.count();
     }
 
     /// Takes the tails in and checksums the records that have no checksum yet.
-    fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         self.take_in_tails();
         let mut rest = self.bytes.get_mut(self.sealed_end..).unwrap_or_default();
         while let Some((head, body, behind)) = split_begun(rest) {
             self.digest.update(&seal_record(head, body).to_le_bytes());
+            self.sealed += 1;
+            self.sealed_end += RECORD_HEADER_LEN + body.len();
             rest = behind;
         }
+        self.spoiled |= self.sealed_end != self.bytes.len() || self.sealed != self.records;
         self.sealed_end = self.bytes.len();
     }
 
@@ -148,7 +156,9 @@ impl BatchBuf {
         if self.tails.is_empty() {
             return;
         }
-        let mut whole = Vec::with_capacity(self.bytes.len() + self.tail_bytes);
+        // With room for the padding, and not smaller than before: a buffer is used again.
+        let padded = (self.bytes.len() + self.tail_bytes).next_multiple_of(BLOCK_LEN as usize);
+        let mut whole = Vec::with_capacity(padded.max(self.bytes.capacity()));
         let mut taken = 0;
         for Tail { at, bytes } in self.tails.drain(..) {
             whole.extend_from_slice(self.bytes.get(taken..at).unwrap_or_default());
@@ -185,6 +195,12 @@ impl BatchBuf {
         self.bytes.len() - BATCH_HEADER_LEN + self.tail_bytes
     }
 
+    /// How many bytes of records there is room for.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.bytes.capacity() - BATCH_HEADER_LEN
+    }
+
     /// Whether there is no record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -198,6 +214,7 @@ impl BatchBuf {
         self.tail_bytes = 0;
         self.digest.reset();
         self.sealed_end = BATCH_HEADER_LEN;
+        self.sealed = 0;
         self.records = 0;
         self.internal = 0;
         self.spoiled = false;
@@ -230,3 +247,6 @@ impl BatchBuf {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,7 @@ pub use error::{
 };
 pub use horolog_recovery::{RecoveryError, Report};
 pub use horolog_state::{
-    CancelOutcome, DeadReason, IfExists, Misfire, Payload, Phase, RescheduleRefusal, ScheduleRefusal,
+    CancelOutcome, DeadReason, IfExists, Lsn, Misfire, Payload, Phase, RescheduleRefusal, ScheduleRefusal,
     StaleToken, TimerId, Token,
 };
 pub use horolog_storage::StorageError;

@@ -23,6 +23,11 @@ mod real {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock()
         }
+
+        #[cfg(test)]
+        pub(crate) fn is_locked(&self) -> bool {
+            self.0.is_locked()
+        }
     }
 
     /// Waits under a [`Mutex`].

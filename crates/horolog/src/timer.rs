@@ -105,10 +105,10 @@ impl Timer {
         }
     }
 
-    /// Bytes that come back with every occurrence, verbatim.
+    /// Bytes that come back with every occurrence, verbatim. A [`Payload`] over 512 bytes is shared and not copied.
     #[must_use]
-    pub fn payload(mut self, payload: impl AsRef<[u8]>) -> Self {
-        self.payload = payload.as_ref().into();
+    pub fn payload(mut self, payload: impl Into<Payload>) -> Self {
+        self.payload = payload.into();
         self
     }
 
@@ -120,7 +120,7 @@ impl Timer {
     /// What serde says of a value that JSON cannot express.
     #[cfg(feature = "serde")]
     pub fn payload_as<T: serde::Serialize + ?Sized>(mut self, value: &T) -> Result<Self, serde_json::Error> {
-        self.payload = serde_json::to_vec(value)?.as_slice().into();
+        self.payload = serde_json::to_vec(value)?.into();
         Ok(self)
     }
 

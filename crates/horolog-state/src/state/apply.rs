@@ -20,7 +20,8 @@ use crate::time::DueTime;
 impl State {
     /// Puts a record's consequences into the state and says what it gives.
     ///
-    /// An entry that the record takes out of a wheel ([`Record::disarms`]) must have been taken out before.
+    /// An entry that the record takes out of a wheel ([`Record::disarms`]) must have been taken out before. What a record
+    /// leaves without use is kept until [`State::take_discarded`].
     ///
     /// # Errors
     ///

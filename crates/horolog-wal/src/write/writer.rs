@@ -227,7 +227,8 @@ impl Writer {
         if fill_ms < FAST_FILL_MS { bytes * 2 } else { bytes / 2 }
     }
 
-    fn check_batch(&self, batch: &BatchBuf) -> Result<(), LogError> {
+    fn check_batch(&self, batch: &mut BatchBuf) -> Result<(), LogError> {
+        batch.seal();
         if batch.is_spoiled() {
             return Err(LogError::Misuse(Misuse::SpoiledBatch));
         }

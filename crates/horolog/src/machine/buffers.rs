@@ -65,7 +65,7 @@ const POOL_MAX: usize = 16;
 pub(crate) const BATCH_BYTES: usize = 256 << 10;
 
 /// Taken from the allocator at once, and touched as far as it is filled: growing would copy it under the lock.
-const BATCH_CAPACITY: usize = BATCH_BYTES + (64 << 10);
+pub(crate) const BATCH_CAPACITY: usize = BATCH_BYTES + (64 << 10);
 
 impl Buffers {
     pub(crate) fn new(bytes_max: usize) -> Self {
@@ -116,6 +116,19 @@ impl Buffers {
         }
     }
 
+    /// Makes sure that so many bytes fit the open batch without growing it.
+    pub(crate) fn prepare(&mut self, bytes: usize) {
+        let fits = |batch: &Batch| batch.buf.len_bytes() + bytes <= batch.buf.capacity_bytes();
+        if self.open.as_ref().is_some_and(|batch| !fits(batch))
+            && let Some(batch) = self.open.take()
+        {
+            self.closed.push_back(batch);
+        }
+        if bytes > BATCH_CAPACITY {
+            self.pool.push(BatchBuf::with_capacity(bytes));
+        }
+    }
+
     /// Encodes a record into the open batch. A payload that is shared stays where it is until a hand writes the batch.
     pub(crate) fn push(&mut self, lsn: Lsn, record: &Record<'_>) {
         let pool = &mut self.pool;
@@ -160,7 +173,8 @@ impl Buffers {
             let Some(batch) = self.unsynced.pop_front() else { break };
             self.bytes -= batch.buf.len_bytes();
             let mut buf = batch.buf;
-            if self.pool.len() < POOL_MAX && buf.len_bytes() <= 2 * self.batch_bytes {
+            let fits = (BATCH_CAPACITY..=2 * BATCH_CAPACITY).contains(&buf.capacity_bytes());
+            if self.pool.len() < POOL_MAX && fits {
                 buf.clear();
                 self.pool.push(buf);
             } else {
@@ -178,6 +192,11 @@ impl Buffers {
     /// Bytes of records that are not durable yet.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    #[cfg(test)]
+    pub(crate) fn open_capacity_bytes(&self) -> Option<usize> {
+        self.open.as_ref().map(|batch| batch.buf.capacity_bytes())
     }
 
     /// Asserts the invariants of the module.

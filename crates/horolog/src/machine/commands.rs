@@ -248,6 +248,7 @@ impl Machine {
             self.take_back_ids(&decided);
             return Err(refused);
         }
+        self.buffers.prepare(operations.iter().map(Operation::inline_bytes_max).sum());
         let level = level_of(durability);
         let mut accepted = Accepted { value: Vec::with_capacity(decided.len()), lsn: Lsn::ZERO, level };
         for Decided { applied, record } in decided {
@@ -404,6 +405,13 @@ impl Machine {
 }
 
 impl Operation<'_> {
+    fn inline_bytes_max(&self) -> usize {
+        match self {
+            Self::Schedule(request) => request.inline_bytes_max(),
+            Self::Cancel(_) | Self::Complete(_) => codec::RECORD_OVERHEAD_BYTES_MAX,
+        }
+    }
+
     fn record_bytes_max(&self) -> usize {
         match self {
             Self::Schedule(request) => request.record_bytes_max(),

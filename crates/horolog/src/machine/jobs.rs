@@ -7,9 +7,7 @@
 //! | [`Job::Mark`] | one, alone | all is durable, no batch says so yet, and nothing was written for [`MARK_AFTER_IDLE_NS`] |
 //! | [`Job::Spare`] | one, beside anything | the log has said that it wants a spare segment |
 
-use std::sync::Arc;
-
-use horolog_state::{Lsn, Now};
+use horolog_state::{Discarded, Lsn, Now};
 use horolog_wal::{BatchBuf, LogError};
 
 use super::{Batch, Closing, Failure, Level, Machine};
@@ -241,7 +239,7 @@ impl Heart for Machine {
     type Job = Job;
     type Outcome = Outcome;
     type Outgoing = super::Begun;
-    type Discarded = (Vec<BatchBuf>, Vec<Arc<[u8]>>);
+    type Discarded = (Vec<BatchBuf>, Discarded);
 
     fn take_job(&mut self, hand: Hand, now: Now) -> Option<Job> {
         if self.failure.is_some() {

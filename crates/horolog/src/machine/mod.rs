@@ -236,9 +236,11 @@ impl Machine {
         self.releases.push(level, release);
     }
 
-    /// Grants releases whose position has come, [`RELEASES_A_HOLD`] at most. Says whether more are waiting.
+    /// Grants releases whose position has come, [`RELEASES_A_HOLD`] at most; a hand-out, which copies a payload, counts
+    /// eight times. Says whether more are waiting.
     fn grant_releases(&mut self, now: &Now) -> bool {
-        for _ in 0..RELEASES_A_HOLD {
+        let mut left = RELEASES_A_HOLD;
+        while left > 0 {
             let written = self.effective_written();
             let Some(release) = self.releases.pop(written, self.durable) else { return false };
             match release.given {
@@ -246,6 +248,7 @@ impl Machine {
                 Given::HandOut => self.hand_out(release.id, now),
                 Given::Free => self.state.free(release.id),
             }
+            left = left.saturating_sub(if release.given == Given::HandOut { 8 } else { 1 });
         }
         self.releases.any(self.effective_written(), self.durable)
     }

@@ -7,7 +7,8 @@ const CHUNK_LEN: usize = 1_024;
 
 /// First in, first out.
 ///
-/// 1. No chunk but the first of an empty queue is empty.
+/// 1. No chunk but the only one is empty.
+/// 2. `len` is the number of values in all chunks.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     chunks: VecDeque<VecDeque<T>>,
@@ -25,7 +26,13 @@ impl<T> Queue<T> {
         self.len += 1;
         match self.chunks.back_mut() {
             Some(chunk) if chunk.len() < CHUNK_LEN => chunk.push_back(value),
-            _ => self.chunks.push_back(VecDeque::from([value])),
+            last => {
+                // A first chunk grows as it is used, so that a quiet engine stays small; those after it are full soon.
+                let capacity = if last.is_some() { CHUNK_LEN } else { 0 };
+                let mut chunk = VecDeque::with_capacity(capacity);
+                chunk.push_back(value);
+                self.chunks.push_back(chunk);
+            }
         }
     }
 
@@ -33,8 +40,8 @@ impl<T> Queue<T> {
     pub(super) fn push_front(&mut self, value: T) {
         self.len += 1;
         match self.chunks.front_mut() {
-            Some(chunk) => chunk.push_front(value),
-            None => self.chunks.push_front(VecDeque::from([value])),
+            Some(chunk) if chunk.len() < CHUNK_LEN => chunk.push_front(value),
+            _ => self.chunks.push_front(VecDeque::from([value])),
         }
     }
 

@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use horolog_recovery::{Recovered, recover};
 use horolog_state::{
-    Anchor, CancelOutcome, ClockReading, IfExists, Misfire, Payload, Phase, Request, Retry, ScheduleRefusal,
-    When,
+    Anchor, CancelOutcome, ClockReading, IfExists, Misfire, Payload, PayloadView, Phase, Request, Retry,
+    ScheduleRefusal, When,
 };
 use horolog_storage::{Fault, MemStorage, Op, Storage};
 use horolog_wal::{BatchBuf, LogOptions};
 
+use super::buffers::BATCH_CAPACITY;
+use super::commands::Operation;
 use super::*;
 use crate::clock::{ClockTimes, Timelines};
 use crate::journal::{Journal, LocalJournal, perform};
@@ -713,19 +715,53 @@ fn a_large_payload_is_neither_copied_nor_freed_under_the_lock() {
     world.flush();
     world.machine.options.limits.payload_bytes_max = 1 << 20;
     world.machine.buffers = Buffers::new(4 << 20);
-    let payload = Payload::from(&*vec![7; 900_000]);
-    let request = Request { payload: payload.view(), ..Request::new(When::After { delay_ns: u128::MAX }) };
+    let payload: Arc<[u8]> = [7; 900_000].as_slice().into();
+    let holders = || Arc::strong_count(&payload);
+    let when = When::After { delay_ns: u128::MAX };
+    let request = Request { payload: PayloadView::Shared(&payload), ..Request::new(when) };
     let now = world.now();
     let id = world.machine.schedule(&request, Durability::Synced, &now).expect("there is room").value;
-    let kept = world.machine.state.share_payload(id).expect("it lives");
-    assert_eq!(kept.as_ptr(), payload.as_ptr());
-    for _ in 0..2 {
+    assert_eq!(holders(), 3, "the caller, the state and the batch");
+    let step = |world: &mut World| {
         let job = Heart::take_job(&mut world.machine, Hand::Log, now).expect("a write, then a sync");
         let outcome = perform(&*world.journal, job);
         Heart::report(&mut world.machine, outcome, now);
-    }
+    };
+    step(&mut world);
+    assert_eq!(holders(), 2, "the batch has a copy now");
+    step(&mut world);
     world.machine.cancel(id, Durability::Synced, &now).expect("it lives");
-    let (buffers, payloads) = Heart::take_discarded(&mut world.machine);
+    assert_eq!(holders(), 2);
+    let (buffers, discarded) = Heart::take_discarded(&mut world.machine);
     assert_eq!(buffers.iter().map(BatchBuf::len_bytes).collect::<Vec<_>>(), [900_000 + 12 + 26]);
-    assert_eq!(payloads.iter().map(|payload| payload.as_ptr()).collect::<Vec<_>>(), [kept.as_ptr()]);
+    assert!(matches!(discarded.large(), [only] if Arc::ptr_eq(only, &payload)));
+}
+
+/// All records of a batch go into one buffer, which is made large enough beforehand.
+#[test]
+fn a_buffer_does_not_grow_under_the_lock() {
+    let mut world = World::new(6);
+    world.flush();
+    world.machine.options.limits.timers_max = 10_000;
+    world.machine.buffers = Buffers::new(16 << 20);
+    let payload = [7; 1_000];
+    let request = Request { payload: (&payload).into(), ..Request::new(When::After { delay_ns: u128::MAX }) };
+    let shared = Payload::from(&[7; 3_000]);
+    let large = Request { payload: shared.view(), ..request };
+    let mut capacities = std::collections::BTreeSet::new();
+    for round in 0..40 {
+        let operations = match round % 4 {
+            0 => vec![Operation::Schedule(request); 900],
+            1 => vec![Operation::Schedule(large)],
+            _ => vec![Operation::Schedule(request); 3],
+        };
+        let now = world.now();
+        world.machine.batch(&operations, Durability::Synced, &now).expect("there is room");
+        capacities.extend(world.machine.buffers.open_capacity_bytes());
+        if round % 3 == 0 {
+            world.flush();
+        }
+    }
+    let asked = [BATCH_CAPACITY, 900 * request.inline_bytes_max()];
+    assert!(capacities.iter().all(|capacity| asked.contains(capacity)), "{capacities:?}");
 }

@@ -30,6 +30,24 @@ struct Stub {
     marked: u64,
     marking: bool,
     failed: bool,
+    discarded: StubDiscarded,
+}
+
+/// Memory of no more use: sees where it is freed.
+#[derive(Clone, Debug, Default)]
+struct StubDiscarded {
+    owner: std::sync::Weak<StubShell>,
+    freed: std::sync::Arc<std::sync::atomic::AtomicU32>,
+}
+
+#[cfg(not(loom))]
+impl Drop for StubDiscarded {
+    fn drop(&mut self) {
+        if let Some(owner) = self.owner.upgrade() {
+            assert!(!owner.inner.is_locked(), "freed under the lock");
+            self.freed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Stub {
@@ -66,7 +84,7 @@ impl Heart for Stub {
     type Job = StubJob;
     type Outcome = (StubJob, bool);
     type Outgoing = ();
-    type Discarded = ();
+    type Discarded = StubDiscarded;
 
     fn take_job(&mut self, hand: Hand, (): ()) -> Option<StubJob> {
         if hand == Hand::Keep {
@@ -109,7 +127,9 @@ impl Heart for Stub {
 
     fn take_outgoing(&mut self, _: &mut Vec<()>) {}
 
-    fn take_discarded(&mut self) {}
+    fn take_discarded(&mut self) -> StubDiscarded {
+        self.discarded.clone()
+    }
 
     fn positions(&self) -> Positions {
         Positions {
@@ -235,6 +255,17 @@ fn a_lone_caller_needs_no_hand() {
         assert_eq!(schedule(&shell), Ok(1));
         assert_eq!(schedule(&shell), Ok(2));
     });
+}
+
+#[test]
+#[cfg(not(loom))]
+fn what_is_of_no_more_use_is_freed_without_the_lock() {
+    let shell = shell(Disk::Works);
+    let discarded = StubDiscarded { owner: std::sync::Arc::downgrade(&shell), freed: Default::default() };
+    let freed = std::sync::Arc::clone(&discarded.freed);
+    shell.inner.lock().heart.discarded = discarded;
+    assert_eq!(schedule(&shell), Ok(1));
+    assert!(freed.load(Ordering::Relaxed) >= 3, "a call, a write and a sync");
 }
 
 #[test]
