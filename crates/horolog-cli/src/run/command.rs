@@ -24,6 +24,7 @@ pub(super) enum Ended {
 }
 
 /// Runs `command` until it ends, its time is over, or `stop` closes.
+#[expect(clippy::disallowed_methods, reason = "a job's timeout is a length of time")]
 pub(super) fn execute(name: &str, command: &str, timeout: Option<Duration>, stop: &Receiver<()>) -> Ended {
     let (ended_sender, ended) = bounded(1);
     let (output_sender, output_over) = bounded(0);

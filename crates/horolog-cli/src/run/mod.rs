@@ -112,6 +112,7 @@ impl Runner {
     }
 
     /// Running commands may end. A second signal ends the patience.
+    #[expect(clippy::disallowed_methods, reason = "the grace that the user gave is a length of time")]
     fn drain(&mut self, stop: &Receiver<()>, grace: Duration) -> Result<(), Trouble> {
         if self.running > 0 {
             let words =

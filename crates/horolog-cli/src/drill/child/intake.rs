@@ -162,6 +162,11 @@ pub(super) fn wait_for_sync(life: &Life<'_>) -> Result<(), Trouble> {
     Ok(())
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this paces the load: a calm life is calm by its pauses, and what was refused for want of room is not asked \
+              again at once. Nothing relies on how long a pause is"
+)]
 fn pause(time: Duration) {
     // Nothing is ever sent but the end of the pause.
     let _ = crossbeam_channel::after(time).recv();
