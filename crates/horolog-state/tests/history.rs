@@ -277,7 +277,6 @@ fn replay(log: &[(u8, Vec<u8>)]) -> State {
             state.free(record.timer().unwrap());
         }
     }
-    state.slab_mut().rebuild_free();
     assert_eq!(state.check(), Ok(()));
     state
 }

@@ -38,15 +38,18 @@
 //! - Bounded: [`Wheel::advance`] touches at most `budget` entries, those it only moves included.
 //! - No call panics, whatever it is given. Stale and foreign ids find nothing.
 #![no_std]
-#![forbid(unsafe_code)]
 
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod bit_tree;
+mod chunk;
 mod geometry;
 mod id;
+mod item;
 mod level;
+mod prefetch;
 mod slab;
 mod tick;
 mod timers;

@@ -1,8 +1,9 @@
 //! Entries, ids and payload words; no wheel, no time.
 //!
 //! The slab is one long row of slots. An entry lives in a slot, and its [`TimerId`] says which slot and which
-//! of that slot's lives it is, so finding an entry is reading an array. Slots are stored in segments of
-//! [`SEGMENT_SLOTS`], allocated when first used and never moved.
+//! of that slot's lives it is, so finding an entry is reading an array. Cells of 24 bytes are stored in pages of 1 024
+//! slots, allocated when first used, never moved, and given back when no slot of theirs is in use (but for one page). The
+//! ids of a page that was given back stay used up.
 //!
 //! # The life of a slot
 //!
@@ -23,26 +24,28 @@
 //!
 //! - **S1** `len` is the number of live cells.
 //! - **S2** No cell has a generation above the highest known of its segment.
-//! - **S3** A segment never has more cells than it was allocated with.
-//! - **S4** A free stack, if there is one, has every usable free slot once, and no slot that is taken.
+//! - **S3** At most one page without a slot in use is kept.
+//! - **S4** Every usable free slot is among the free slots of its page, and no slot that is taken.
 //! - **S5** No slot at or above `slots` is taken, and `slots` is not above `slots_max`.
 
 use alloc::vec::Vec;
 
-use crate::{Tick, TimerId};
+use crate::bit_tree::BitTree;
+use crate::{GENERATION_MAX, Tick, TimerId};
 pub(crate) use cell::{Cell, State};
 pub use error::OccupyError;
-use segment::Segment;
+use floors::Floors;
+use page::{PAGE_SLOTS, Page};
 
 mod cell;
 mod check;
 mod error;
 mod floors;
-mod segment;
+mod page;
 #[cfg(test)]
 mod tests;
 
-/// Slots of one segment: the unit of allocation, and of generation floors.
+/// Slots of one segment: the unit of generation floors.
 ///
 /// Slot `s` is in segment `s / SEGMENT_SLOTS`.
 pub const SEGMENT_SLOTS: u32 = 1 << 16;
@@ -103,10 +106,14 @@ pub enum Lookup {
 /// ```
 #[derive(Debug)]
 pub struct Slab {
-    segments: Vec<Segment>,
-    /// Free slots, the next one to use last. `None` after entries were put in places of their callers'
-    /// choice: then nobody knows which slots are free until [`rebuild_free`](Slab::rebuild_free) looks.
-    free: Option<Vec<u32>>,
+    pages: Vec<Page>,
+    /// Pages with free slots.
+    free: BitTree,
+    /// The page that new entries go to while it has room.
+    at_hand: usize,
+    /// Pages that are stored and wholly free.
+    spare: usize,
+    floors: Vec<Floors>,
     live: usize,
     slots: u32,
     slots_max: u32,
@@ -134,29 +141,43 @@ impl Slab {
 
     /// An empty slab that never has more than `slots_max` slots, whatever ids it is asked to occupy.
     ///
-    /// The limit bounds memory against hostile ids: 32 bytes for each slot below it, at worst.
+    /// The limit bounds memory against hostile ids: 25 bytes for each slot below it, at worst.
     #[must_use]
     pub const fn with_slots_max(slots_max: u32) -> Self {
-        let free = Some(Vec::new());
-        Self { segments: Vec::new(), free, live: 0, slots: 0, slots_max, floor_base: 0, origin: 0 }
+        Self {
+            pages: Vec::new(),
+            free: BitTree::new(),
+            at_hand: 0,
+            spare: 0,
+            floors: Vec::new(),
+            live: 0,
+            slots: 0,
+            slots_max,
+            floor_base: 0,
+            origin: 0,
+        }
     }
 
     /// Takes a free slot and says the id its entry will have; `None` if all slots are in use or retired.
     ///
     /// Nothing is live yet: follow with [`occupy`](Self::occupy), or give it back with
-    /// [`unreserve`](Self::unreserve). The slot freed last is used first; with none free the slab grows by
-    /// one.
+    /// [`unreserve`](Self::unreserve). The lowest free slot of the page at hand is used, then that of the lowest page
+    /// that has one, then the slab grows.
     ///
-    /// O(1), except that the first call after a replay has to look at all slots if
-    /// [`rebuild_free`](Self::rebuild_free) was not called.
+    /// O(1).
+    #[inline]
     pub fn reserve(&mut self) -> Option<TimerId> {
-        if self.free.is_none() {
-            self.rebuild_free();
+        loop {
+            let slot = self.next_free()?;
+            let generation = self.next_generation(slot);
+            self.take(slot);
+            // A slot whose generations are used up is dropped where it turns up: it is not free any more.
+            if let Some(generation) = generation {
+                self.cell_mut(slot)?.reserve(generation);
+                self.slots = self.slots.max(slot + 1);
+                return TimerId::new(slot, generation);
+            }
         }
-        let slot = self.pop_free().or_else(|| self.fresh_slot())?;
-        let generation = self.next_generation(slot)?;
-        self.store(slot)?.reserve(generation);
-        TimerId::new(slot, generation)
     }
 
     /// Gives back an id that was reserved and not occupied; false if `id` is no such id.
@@ -164,18 +185,17 @@ impl Slab {
     /// As nobody has seen it live, the same id may be handed out again.
     pub fn unreserve(&mut self, id: TimerId) -> bool {
         match self.cell_mut(id.slot()) {
-            Some(cell) if cell.is_reserved_for(id.generation()) => cell.state = State::Free,
+            Some(cell) if cell.is_reserved_for(id.generation()) => cell.set_state(State::Free),
             _ => return false,
         }
-        self.push_free(id.slot());
+        self.put_back(id.slot());
         true
     }
 
     /// Makes the entry `id` live, and unarmed.
     ///
     /// `id` comes from [`reserve`](Self::reserve), or is any id that was never live before: replay names ids
-    /// in any order, and the slab grows to hold them. Replay need not reserve anything; call
-    /// [`rebuild_free`](Self::rebuild_free) after it.
+    /// in any order, and the slab grows to hold them. Replay need not reserve anything.
     ///
     /// # Errors
     ///
@@ -184,17 +204,38 @@ impl Slab {
     /// - [`OccupyError::StaleGeneration`]: the slot has had this generation or a later one.
     pub fn occupy(&mut self, id: TimerId, deadline: Tick, word: u64) -> Result<(), OccupyError> {
         let (slot, generation, slots_max) = (id.slot(), id.generation(), self.slots_max);
-        let out_of_range = OccupyError::SlotOutOfRange { slot, slots_max };
-        let cell = self.store(slot).ok_or(out_of_range)?;
-        if let Some(holder) = cell.id(slot).filter(|_| cell.is_held()) {
-            return Err(OccupyError::Live { holder });
+        if slot >= slots_max {
+            return Err(OccupyError::SlotOutOfRange { slot, slots_max });
         }
-        if generation <= cell.generation {
-            return Err(OccupyError::StaleGeneration { generation, last: cell.generation });
+        let (page, at) = place_of(slot);
+        if page >= self.pages.len() {
+            self.grow(page);
         }
-        let was_reserved = cell.state == State::Reserved;
-        *cell = Cell { deadline, word, generation, state: State::Live, ..*cell };
-        self.note_occupied(id, was_reserved);
+        let was_free = self.pages[page].is_free(at);
+        if was_free {
+            self.take(slot);
+        }
+        let Some(cell) = self.pages[page].cell_mut(at) else {
+            return Err(OccupyError::SlotOutOfRange { slot, slots_max });
+        };
+        let refused = match cell.id(slot).filter(|_| cell.is_held()) {
+            Some(holder) => Some(OccupyError::Live { holder }),
+            None => {
+                let last = cell.generation();
+                (generation <= last).then_some(OccupyError::StaleGeneration { generation, last })
+            }
+        };
+        if let Some(refused) = refused {
+            if was_free {
+                self.put_back(slot);
+            }
+            return Err(refused);
+        }
+        cell.occupy(generation, deadline, word);
+        self.live += 1;
+        self.slots = self.slots.max(slot + 1);
+        let highest = &mut self.floors_mut(slot / SEGMENT_SLOTS).highest;
+        *highest = generation.max(*highest);
         Ok(())
     }
 
@@ -204,7 +245,7 @@ impl Slab {
     /// is armed in it; ending that would leave the wheel pointing at nothing.)
     pub fn end(&mut self, id: TimerId) -> bool {
         match self.live_cell_mut(id) {
-            Some(cell) if cell.state == State::Live => cell.state = State::Ended,
+            Some(cell) if cell.state() == State::Live => cell.set_state(State::Ended),
             _ => return false,
         }
         self.live -= 1;
@@ -214,21 +255,11 @@ impl Slab {
     /// Frees the slot of the ended entry `id`, to be used again; false if `id` is not ended, or free already.
     pub fn free(&mut self, id: TimerId) -> bool {
         match self.cell_mut(id.slot()) {
-            Some(cell) if cell.state == State::Ended && cell.generation == id.generation() => {
-                cell.state = State::Free;
-            }
+            Some(cell) if cell.is(id.generation(), State::Ended) => cell.set_state(State::Free),
             _ => return false,
         }
-        self.push_free(id.slot());
+        self.put_back(id.slot());
         true
-    }
-
-    /// After a replay: looks which slots are free. The lowest will be used first. O(slots).
-    ///
-    /// Slots that [`occupy`](Self::occupy) skipped over are among them; reserved and retired ones are not.
-    pub fn rebuild_free(&mut self) {
-        let usable = (0..self.slots).rev().filter(|slot| self.is_usable(*slot));
-        self.free = Some(usable.collect());
     }
 }
 
@@ -238,11 +269,13 @@ impl Slab {
     #[must_use]
     pub fn lookup(&self, id: TimerId) -> Lookup {
         let generation = id.generation();
-        match self.cell(id.slot()) {
-            Some(cell) if cell.is_live() && cell.generation == generation => Lookup::Live,
-            Some(cell) if self.origin < generation && generation <= cell.generation => Lookup::Ended,
-            _ => Lookup::Unknown,
+        let (page, at) = place_of(id.slot());
+        let Some(page) = self.pages.get(page) else { return Lookup::Unknown };
+        if page.cell(at).is_some_and(|cell| cell.is_live() && cell.generation() == generation) {
+            return Lookup::Live;
         }
+        let is_past = self.origin < generation && generation <= page.generation(at);
+        if is_past { Lookup::Ended } else { Lookup::Unknown }
     }
 
     /// The live entry `id`.
@@ -259,7 +292,7 @@ impl Slab {
     /// Changes the deadline of the live entry `id`; false if it is not live, or is armed (then its wheel must
     /// know: [`Wheel::reschedule`](crate::Wheel::reschedule)).
     pub fn set_deadline(&mut self, id: TimerId, deadline: Tick) -> bool {
-        let unarmed = self.live_cell_mut(id).filter(|cell| cell.state == State::Live);
+        let unarmed = self.live_cell_mut(id).filter(|cell| cell.state() == State::Live);
         unarmed.map(|cell| cell.deadline = deadline).is_some()
     }
 
@@ -274,7 +307,8 @@ impl Slab {
     /// A snapshot needs it of free slots too, to know an ended id from an unknown one after a restart.
     #[must_use]
     pub fn last_generation(&self, slot: u32) -> u32 {
-        self.cell(slot).map_or(0, |cell| cell.generation)
+        let (page, at) = place_of(slot);
+        self.pages.get(page).map_or(0, |page| page.generation(at))
     }
 
     /// All live entries, in slab order. O(slots).
@@ -301,141 +335,147 @@ impl Slab {
         self.slots
     }
 
-    /// Bytes of memory taken from the allocator. A segment is taken whole and touched as far as it is used.
+    /// Bytes of memory taken from the allocator.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let segments = self.segments.capacity() * size_of::<Segment>();
-        let cells: usize = self.segments.iter().map(Segment::bytes).sum();
-        let free = self.free.as_ref().map_or(0, Vec::capacity) * size_of::<u32>();
-        segments + cells + free
+        let stored: usize = self.pages.iter().map(Page::bytes).sum();
+        let pages = self.pages.capacity() * size_of::<Page>();
+        let floors = self.floors.capacity() * size_of::<Floors>();
+        stored + pages + floors + self.free.bytes()
     }
 }
 
 /// Free slots.
 impl Slab {
-    /// The free slot to use next. Retired slots are dropped where they turn up: each of them once.
-    fn pop_free(&mut self) -> Option<u32> {
+    /// The free slot to use next.
+    #[inline]
+    fn next_free(&mut self) -> Option<u32> {
+        if !self.pages.get(self.at_hand).is_some_and(Page::has_free) {
+            self.at_hand = self.page_with_free()?;
+        }
+        let at = self.pages.get(self.at_hand)?.first_free();
+        u32::try_from(self.at_hand * PAGE_SLOTS + at).ok()
+    }
+
+    /// The lowest page with a free slot whose generations are not used up; a new one if need be.
+    #[cold]
+    fn page_with_free(&mut self) -> Option<usize> {
         loop {
-            let slot = self.free.as_mut()?.pop()?;
-            if self.is_usable(slot) {
-                return Some(slot);
+            let page = self.free.first().unwrap_or(self.pages.len());
+            let first_slot = u32::try_from(page * PAGE_SLOTS).ok().filter(|slot| *slot < self.slots_max)?;
+            let segment = first_slot / SEGMENT_SLOTS;
+            let is_new = page == self.pages.len();
+            if self.floor(segment) < GENERATION_MAX {
+                if is_new {
+                    self.grow(page);
+                }
+                return Some(page);
+            }
+            if is_new && segment as usize >= self.floors.len() {
+                // No segment beyond has a generation left.
+                return None;
+            }
+            if is_new {
+                self.grow(page);
+            }
+            self.free.remove(page);
+        }
+    }
+
+    /// Pages up to this one.
+    fn grow(&mut self, last: usize) {
+        for page in self.pages.len()..=last {
+            self.pages.push(Page::default());
+            self.free.insert(page);
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, slot: u32) {
+        let (number, at) = place_of(slot);
+        let Some(page) = self.pages.get_mut(number) else { return };
+        self.spare -= usize::from(page.is_spare());
+        page.store((self.slots_max as usize).saturating_sub(number * PAGE_SLOTS));
+        page.take(at);
+        if !page.has_free() {
+            self.free.remove(number);
+        }
+    }
+
+    #[inline]
+    fn put_back(&mut self, slot: u32) {
+        let (number, at) = place_of(slot);
+        let Some(page) = self.pages.get_mut(number) else { return };
+        if page.generation(at) >= GENERATION_MAX {
+            return;
+        }
+        if !page.has_free() {
+            self.free.insert(number);
+        }
+        page.put_back(at);
+        if page.is_spare() {
+            if self.spare > 0 {
+                page.give_back();
+            } else {
+                self.spare = 1;
             }
         }
-    }
-
-    fn push_free(&mut self, slot: u32) {
-        if let Some(free) = &mut self.free {
-            free.push(slot);
-        }
-    }
-
-    /// The first slot never used, beyond segments whose floors leave no generation.
-    fn fresh_slot(&self) -> Option<u32> {
-        let mut slot = self.slots;
-        while slot < self.slots_max {
-            if self.is_usable(slot) {
-                return Some(slot);
-            }
-            slot = (slot | (SEGMENT_SLOTS - 1)).saturating_add(1);
-        }
-        None
-    }
-
-    /// Is `slot` free, and has it a generation left?
-    fn is_usable(&self, slot: u32) -> bool {
-        let is_free = self.cell(slot).is_none_or(|cell| cell.state == State::Free);
-        is_free && self.next_generation(slot).is_some()
     }
 
     fn next_generation(&self, slot: u32) -> Option<u32> {
-        let floor = self.floor(slot / SEGMENT_SLOTS);
-        self.cell(slot).unwrap_or(&Cell::VACANT).next_generation(floor)
-    }
-
-    /// What changes in the slab, besides the cell, when `id` becomes live.
-    fn note_occupied(&mut self, id: TimerId, was_reserved: bool) {
-        self.live += 1;
-        if !was_reserved {
-            // The slot may lie on the stack, or slots below it may have been skipped. Keeping the stack exact
-            // here would cost replay a search, and appending to it while replay frees would let it grow
-            // without bound.
-            self.free = None;
-        }
-        if let Some(segment) = self.segments.get_mut(segment_of(id.slot())) {
-            segment.highest = segment.highest.max(id.generation());
-        }
+        let (page, at) = place_of(slot);
+        let last = self.pages.get(page).map_or(0, |page| page.generation(at));
+        let last = last.max(self.floor(slot / SEGMENT_SLOTS));
+        (last < GENERATION_MAX).then(|| last + 1)
     }
 }
 
 /// Cells, for the wheels of this crate.
 impl Slab {
+    #[inline]
     pub(crate) fn cell(&self, slot: u32) -> Option<&Cell> {
-        self.segments.get(segment_of(slot))?.cells().get(cell_of(slot))
+        let (page, at) = place_of(slot);
+        self.pages.get(page)?.cell(at)
     }
 
+    #[inline]
     pub(crate) fn cell_mut(&mut self, slot: u32) -> Option<&mut Cell> {
-        self.segments.get_mut(segment_of(slot))?.cell_mut(cell_of(slot))
+        let (page, at) = place_of(slot);
+        self.pages.get_mut(page)?.cell_mut(at)
     }
 
+    #[inline]
     pub(crate) fn live_cell_mut(&mut self, id: TimerId) -> Option<&mut Cell> {
-        self.cell_mut(id.slot()).filter(|cell| cell.is_live() && cell.generation == id.generation())
+        self.cell_mut(id.slot()).filter(|cell| cell.is_live() && cell.generation() == id.generation())
     }
 
     /// All stored cells, with their slots.
     pub(crate) fn cells(&self) -> impl Iterator<Item = (u32, &Cell)> + '_ {
-        self.segments.iter().zip(0u32..).flat_map(|(segment, number)| {
-            segment.cells().iter().zip(0u32..).map(move |(cell, at)| (number * SEGMENT_SLOTS + at, cell))
+        self.pages.iter().zip(0u32..).flat_map(|(page, number)| {
+            page.cells().zip(first_slot(number)..).map(|(cell, slot)| (slot, cell))
         })
     }
 
-    pub(crate) fn prev(&self, slot: u32) -> Option<u32> {
-        self.cell(slot).map(|cell| cell.prev)
-    }
-
-    pub(crate) fn next(&self, slot: u32) -> Option<u32> {
-        self.cell(slot).map(|cell| cell.next)
-    }
-
-    pub(crate) fn set_prev(&mut self, slot: u32, prev: u32) {
-        if let Some(cell) = self.cell_mut(slot) {
-            cell.prev = prev;
+    /// Asks for the cell of `slot`, soon to be read.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        if let Some(cell) = self.cell(slot) {
+            let first: *const Cell = cell;
+            // A cell of 24 bytes may begin in one line and end in the next.
+            crate::prefetch::prefetch(first.cast::<u8>());
+            crate::prefetch::prefetch(first.cast::<u8>().wrapping_add(23));
         }
-    }
-
-    pub(crate) fn set_next(&mut self, slot: u32, next: u32) {
-        if let Some(cell) = self.cell_mut(slot) {
-            cell.next = next;
-        }
-    }
-
-    pub(crate) fn set_links(&mut self, slot: u32, prev: u32, next: u32) {
-        self.set_prev(slot, prev);
-        self.set_next(slot, next);
-    }
-
-    /// The cell of `slot`, stored now if it was not; `None` if it is out of range.
-    fn store(&mut self, slot: u32) -> Option<&mut Cell> {
-        if slot >= self.slots_max {
-            return None;
-        }
-        self.slots = self.slots.max(slot + 1);
-        let segment = self.segment_mut(segment_of(slot))?;
-        segment.store(cell_of(slot));
-        segment.cell_mut(cell_of(slot))
-    }
-
-    /// Segment `number`, present now if it was not. Its cells are not allocated yet.
-    fn segment_mut(&mut self, number: usize) -> Option<&mut Segment> {
-        let present = self.segments.len().max(number + 1);
-        self.segments.resize_with(present, || Segment::new(self.floor_base));
-        self.segments.get_mut(number)
     }
 }
 
-fn segment_of(slot: u32) -> usize {
-    (slot / SEGMENT_SLOTS) as usize
+/// The page of a slot, and its place in that.
+#[inline]
+fn place_of(slot: u32) -> (usize, usize) {
+    (slot as usize / PAGE_SLOTS, slot as usize % PAGE_SLOTS)
 }
 
-fn cell_of(slot: u32) -> usize {
-    (slot % SEGMENT_SLOTS) as usize
+/// The first slot of page `number`.
+#[expect(clippy::cast_possible_truncation, reason = "a page has 1 024 slots")]
+fn first_slot(number: u32) -> u32 {
+    number.saturating_mul(PAGE_SLOTS as u32)
 }

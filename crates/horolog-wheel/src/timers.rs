@@ -81,6 +81,12 @@ impl Timers {
         self.slab.get(id)
     }
 
+    /// Bytes of memory taken from the allocator.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.slab.bytes() + self.wheel.bytes() + self.due.capacity() * size_of::<TimerId>()
+    }
+
     /// The time it is here.
     #[must_use]
     pub fn now(&self) -> Tick {

@@ -1,67 +1,88 @@
 //! Slots and time: which entries are due, in tick order.
 //!
-//! A wheel holds the entries of a [`Slab`] that are armed in it, each due at a [`Tick`]. It has no clock:
-//! callers say what time it is with [`Wheel::advance`]. It runs no user code; what is due comes back as ids.
+//! A wheel orders the entries of a [`Slab`] that are armed in it, each due at a [`Tick`]. It has no clock: callers say what
+//! time it is with [`Wheel::advance`]. It runs no user code; what is due comes back as ids.
+//!
+//! # What moves is apart from what is addressed
+//!
+//! A wheel that links its entries waits for each of them to be read to learn where the next one is: at a million timers
+//! that is a cache miss for every entry moved. Here the slots hold *items* of eight bytes, packed in chunks
+//! ([`chunk`](crate::chunk)), and an item says all that moving it takes. Only firing an entry, or cancelling it, touches
+//! the entry. A cancel changes the entry and leaves its item behind; whoever comes across a stale item drops it
+//! ([`item`](crate::item) says how they are told apart).
 //!
 //! # Geometry
 //!
-//! Write a tick in base 256. The level of an entry is the highest digit in which its deadline differs from
-//! now; its slot is that digit of the deadline.
+//! Eight levels of 512 slots; a slot of level `l` spans `256^l` ticks. A tick belongs to the lowest level that sees it.
 //!
-//! | level | one slot spans | ring spans | ring at 1 ms a tick |
-//! |-------|----------------|------------|---------------------|
-//! | 0     | 1              | 256        | 256 ms              |
-//! | 1     | 256            | 65 536     | 66 s                |
-//! | 2     | 65 536         | 2^24       | 4.7 hours           |
-//! | 3     | 2^24           | 2^32       | 50 days             |
-//! | 4     | 2^32           | 2^40       | 35 years            |
-//! | 5     | 2^40           | 2^48       | 8 900 years         |
-//! | 6     | 2^48           | 2^56       | 2.3 million years   |
-//! | 7     | 2^56           | 2^64       | 585 million years   |
+//! | level | one slot spans | the level sees | at 1 ms a tick |
+//! |-------|----------------|----------------|----------------|
+//! | 0     | 1              | 512            | half a second  |
+//! | 1     | 256            | 2^17           | 2 minutes      |
+//! | 2     | 65 536         | 2^25           | 9 hours        |
+//! | 3     | 2^24           | 2^33           | 99 days        |
+//! | 4     | 2^32           | 2^41           | 69 years       |
+//! | 5     | 2^40           | 2^49           | 17 800 years   |
+//! | 6     | 2^48           | 2^57           | 4.5 million years |
+//! | 7     | 2^56           | all of `u64`   | 585 million years |
 //!
-//! Eight levels are all of `u64`: nothing is too far away, nothing is clamped, and there is no overflow list.
-//! Entries of a level agree with now in all higher digits, so a slot never means two times, and everything on
-//! a level is due before anything on the level above: no later entry can hide an earlier one.
+//! Nothing is too far away, nothing is clamped, and there is no overflow list. A level is made when it is first needed.
 //!
-//! # Example of a cascade
+//! # A cascade in crumbs
 //!
-//! At `now = 0` an entry due at 1 000 = (3)(232) hangs in level 1, slot 3, which starts at 768. Time can jump
-//! to any tick before 768 without a look at it. When time reaches 768 the slot is emptied: the entry, whose
-//! highest differing digit is now the last, drops to level 0, slot 232. At 1 000 it is due, having moved
-//! once. An entry moves at most once for each level, seven times in all, however far away it starts.
+//! When time comes to a slot of level 1 or above, its items move to the levels below. All of the *next* slot of a level
+//! is seen by the level below, and nothing new comes to it, so it is emptied ahead of its time: at each look, as many
+//! items as time has passed in proportion, in crumbs of 32 at least. With ten million timers in an hour the busiest tick
+//! moves some two hundred items instead of forty thousand. What is left when time comes there is moved then.
 //!
 //! # Stopping in the middle
 //!
-//! Each entry touched costs one unit of the budget, due or only moved. When it runs out, time stops at the
-//! tick at work and [`Progress::More`] says so. The slots that the present tick is in are then not empty yet;
-//! they are emptied before time moves on. Cancelling, rescheduling and inserting in between is ordinary.
+//! Each item come across costs one unit of the budget, whatever becomes of it. When the budget runs out, time stops at
+//! the tick at work and [`Progress::More`] says so. The slots that the present tick is in are then not empty yet; they are
+//! emptied before time moves on. Cancelling, rescheduling and inserting in between is ordinary.
+//!
+//! # Moving a deadline
+//!
+//! Later: the entry says so, and its item stays where it is; come across too early, it moves on. Earlier: a new item, and
+//! the old one is stale; but if it is known that the old one is come across in time, it stays as well.
 //!
 //! # Invariants (checked by [`Wheel::check`] after every step in tests)
 //!
-//! - **W1** The entries of a slot form one ring, forwards and backwards, all armed here and all knowing their
-//!   place.
-//! - **W2** An entry hangs where the geometry of (now, deadline) says, or in a slot that now is in and whose
-//!   span contains its deadline: that slot has still to be emptied.
-//! - **W3** The bit of a slot is set exactly when its ring has entries.
-//! - **W4** `len` is the number of entries in all rings, and of all entries of the slab armed here.
-//! - **W5** No slot of a level is occupied below the one now is in.
+//! - **W1** Every entry armed here has a current item in a slot that starts no later than its deadline, or now.
+//! - **W2** An item is in a slot that its level sees from now.
+//! - **W3** The bit of a slot is set exactly when the slot has items.
+//! - **W4** `len` is the number of entries of the slab armed here; `items` is the number of items.
+//! - **W5** Nothing is to be done before `look_at`: no slot of level 0 before it has items, no other starts before it.
+//! - **W6** After a cancel or a move there are at most `2 * len` items, a constant, and what one sweep could not yet
+//!   look at.
 //!
-//! Source: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987, scheme 7.
+//! Sources: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987, scheme 7; the window of two spans
+//! after Linux' overlapping levels (2016) and Eiffel's swapped windows (NSDI 2019). What is new is in
+//! `docs/decisions/0001-packed-items.md`, with its figures.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::geometry::{LEVELS, Place};
+use crate::chunk::{LARGE, Pool, Stack};
+use crate::geometry::{LEVELS, level_of, number, ring, shift, start};
+use crate::item::{Item, LOW_BITS, Mark};
 use crate::level::Level;
-use crate::slab::{Cell, Lane, Slab, State};
+use crate::slab::{Lane, Slab, State};
 use crate::{Tick, TimerId};
 
+mod advance;
 mod check;
 #[cfg(test)]
 mod model;
+mod sweep;
 #[cfg(test)]
 mod tests;
+
+use advance::{AHEAD_LEVELS, WORTH_AHEAD};
+#[cfg(test)]
+use sweep::SLACK;
+use sweep::Sweep;
 
 /// How far [`Wheel::advance`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +118,17 @@ pub enum Progress {
 /// # Ok::<(), horolog_wheel::OccupyError>(())
 /// ```
 pub struct Wheel {
-    levels: Box<[Level; LEVELS]>,
+    levels: [Option<Box<Level>>; LEVELS],
+    pool: Pool,
+    /// Items on their way from one stack to others. Empty between calls.
+    run: Vec<Item>,
+    sweep: Sweep,
     now: Tick,
+    /// Until this tick, time passes without a look at anything. `None`: for ever.
+    look_at: Option<Tick>,
     len: usize,
+    /// Current and stale ones.
+    items: usize,
     lane: Lane,
 }
 
@@ -107,7 +136,17 @@ impl Wheel {
     /// An empty wheel at `now`. Two wheels over one slab take different lanes.
     #[must_use]
     pub fn new(lane: Lane, now: Tick) -> Self {
-        Self { levels: Box::new([const { Level::EMPTY }; LEVELS]), now, len: 0, lane }
+        Self {
+            levels: [const { None }; LEVELS],
+            pool: Pool::new(),
+            run: Vec::new(),
+            sweep: Sweep::NONE,
+            now,
+            look_at: None,
+            len: 0,
+            items: 0,
+            lane,
+        }
     }
 
     /// The wheel's time: everything due before it has come out. It never goes back.
@@ -122,6 +161,12 @@ impl Wheel {
         self.len
     }
 
+    /// How many items the slots hold: one for each entry armed here, and stale ones that nobody has come across yet.
+    #[must_use]
+    pub fn items(&self) -> usize {
+        self.items
+    }
+
     /// Is nothing armed here?
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -131,96 +176,158 @@ impl Wheel {
     /// Bytes of memory taken from the allocator. Entries are the slab's.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.levels)
+        let levels = self.levels.iter().flatten().count() * size_of::<Level>();
+        levels + self.pool.bytes() + self.run.capacity() * size_of::<Item>()
     }
 
     /// Arms the live entry `id` for `deadline`; false if it is not live, or is armed already, here or
     /// elsewhere.
     ///
-    /// A deadline that has come already is due at the next advance, even one to the same now.
+    /// A deadline that has come already is due at the next advance, even one to the same now. O(1).
+    #[inline]
     pub fn insert(&mut self, slab: &mut Slab, id: TimerId, deadline: Tick) -> bool {
-        match slab.live_cell_mut(id) {
-            Some(cell) if cell.state == State::Live => cell.deadline = deadline,
+        let tick = deadline.max(self.now);
+        let armed = State::armed(self.lane);
+        let mark = match slab.cell_mut(id.slot()) {
+            Some(cell) if cell.is(id.generation(), State::Live) => {
+                cell.deadline = deadline;
+                cell.mark = cell.mark.next(tick.0);
+                cell.set_state(armed);
+                cell.mark
+            }
             _ => return false,
-        }
-        self.hang(slab, id.slot());
+        };
         self.len += 1;
+        self.add(Item::new(id.slot(), mark), tick);
         true
     }
 
     /// Disarms the entry `id`, which stays live; false if it is not armed here.
-    pub fn cancel(&mut self, slab: &mut Slab, id: TimerId) -> bool {
-        let Some(place) = self.place_of(slab, id) else { return false };
-        self.take_down(slab, place, id.slot());
-        self.disarm(slab, id.slot());
-        true
-    }
-
-    /// Moves the deadline of the entry `id`, earlier or later; false if it is not armed here.
-    pub fn reschedule(&mut self, slab: &mut Slab, id: TimerId, deadline: Tick) -> bool {
-        let Some(place) = self.place_of(slab, id) else { return false };
-        self.take_down(slab, place, id.slot());
-        if let Some(cell) = slab.cell_mut(id.slot()) {
-            cell.deadline = deadline;
-        }
-        self.hang(slab, id.slot());
-        true
-    }
-
-    /// Moves time to `now` and appends to `due` what has become due, in ascending tick order, also over
-    /// several calls; within a tick the order is not defined. An entry armed after its deadline counts for
-    /// the tick at which it was armed. What comes out is live and unarmed.
     ///
-    /// Time never goes back: an earlier `now` is taken as the wheel's own. At most `budget` entries are
-    /// touched, due ones and those that only move closer alike; the work is O(levels) for each, and O(levels)
-    /// for a jump over empty time of any length. With [`Progress::Done`] the wheel is at `now`; with
-    /// [`Progress::More`] it stopped at [`Wheel::now`] and has lost nothing. With a budget of 0 nothing is
-    /// touched, and time moves only if there was nothing to touch.
-    pub fn advance(&mut self, slab: &mut Slab, now: Tick, budget: u32, due: &mut Vec<TimerId>) -> Progress {
-        let target = now.max(self.now);
-        let mut left = budget;
-        loop {
-            if let Some(place) = self.unsettled() {
-                if !self.settle(slab, place, &mut left, due) {
-                    return Progress::More;
-                }
-                continue;
-            }
-            match self.next_start() {
-                Some(start) if start <= target && left == 0 => return Progress::More,
-                Some(start) if start <= target => self.now = start,
-                _ => {
-                    self.now = target;
-                    return Progress::Done;
-                }
-            }
+    /// O(1), amortised: while there are many stale items, a cancel looks at up to 64 of them.
+    #[inline]
+    pub fn cancel(&mut self, slab: &mut Slab, id: TimerId) -> bool {
+        match slab.cell_mut(id.slot()) {
+            Some(cell) if cell.is(id.generation(), State::armed(self.lane)) => cell.set_state(State::Live),
+            _ => return false,
         }
+        self.len -= 1;
+        self.keep_bound(slab);
+        true
+    }
+
+    /// Moves the deadline of the entry `id`, earlier or later; false if it is not armed here. O(1), as a cancel.
+    #[inline]
+    pub fn reschedule(&mut self, slab: &mut Slab, id: TimerId, deadline: Tick) -> bool {
+        let tick = deadline.max(self.now);
+        let mark = match slab.cell_mut(id.slot()) {
+            Some(cell) if cell.is(id.generation(), State::armed(self.lane)) => {
+                let is_in_time = deadline >= cell.deadline
+                    || item_tick(cell.mark, cell.deadline, self.now).is_some_and(|item| item <= deadline);
+                cell.deadline = deadline;
+                if is_in_time {
+                    // Its item is come across by then, and goes on if that is too early.
+                    return true;
+                }
+                cell.mark = cell.mark.next(tick.0);
+                cell.mark
+            }
+            _ => return false,
+        };
+        self.add(Item::new(id.slot(), mark), tick);
+        self.keep_bound(slab);
+        true
     }
 
     /// When to advance next: no entry is due before it. `None` if the wheel is empty.
     ///
-    /// It can be early, if entries have to be moved closer at that tick; never late. It is [`Wheel::now`] if
-    /// something is due already, or was left by an advance. Advancing there with a budget brings the answer
-    /// forward: after at most eight wakes for each entry the wheel is empty. O(levels).
+    /// It can be early, if items have to be moved closer at that tick, or stale ones are left there; never late. It is
+    /// [`Wheel::now`] if something is due already, or was left by an advance. Advancing there with a budget brings the
+    /// answer forward: each item costs eight wakes at most. O(levels).
     #[must_use]
     pub fn next_wake(&self) -> Option<Tick> {
-        if self.unsettled().is_some() { Some(self.now) } else { self.next_start() }
+        if self.is_empty() {
+            return None;
+        }
+        let firsts = self.levels.iter().enumerate().filter_map(|(level, found)| {
+            let current = number(level, self.now);
+            found.as_deref()?.next_occupied(current, current).map(|number| start(level, number).max(self.now))
+        });
+        firsts.min()
     }
 
     /// The earliest deadline of all entries armed here; before [`Wheel::now`] if one was armed late.
     ///
-    /// Exact, and so dearer than [`next_wake`](Self::next_wake): looks through the first occupied slot, and
-    /// while entries of the present tick wait through two more at most.
+    /// Exact, and so dearer than [`next_wake`](Self::next_wake): it reads the entries of the first slot with current
+    /// items on each level, and of all slots before them.
     #[must_use]
     pub fn next_deadline_exact(&self, slab: &Slab) -> Option<Tick> {
         let mut earliest: Option<Tick> = None;
-        for place in self.unsettled_places().chain(self.next_places()) {
-            if earliest.is_none_or(|earliest| place.start(self.now) < earliest) {
-                earliest = self.earliest_in(slab, place).into_iter().chain(earliest).min();
+        for (level, found) in self.levels.iter().enumerate() {
+            let Some(found) = found.as_deref() else { continue };
+            let current = number(level, self.now);
+            let mut next = found.next_occupied(current, current);
+            while let Some(number) = next {
+                if earliest.is_some_and(|earliest| start(level, number) > earliest) {
+                    break;
+                }
+                earliest = self.earliest_in(slab, level, number).into_iter().chain(earliest).min();
+                next = number.checked_add(1).and_then(|from| found.next_occupied(current, from));
             }
         }
         earliest
     }
+
+    fn earliest_in(&self, slab: &Slab, level: usize, number: u64) -> Option<Tick> {
+        let cells = self.items_in(level, ring(number)).filter_map(|item| {
+            slab.cell(item.slot()).filter(|cell| cell.is_armed_by(self.lane, item.mark()))
+        });
+        cells.map(|cell| cell.deadline).min()
+    }
+
+    /// All items of a slot, those kept by a sweep included.
+    fn items_in(&self, level: usize, ring: usize) -> impl Iterator<Item = Item> + '_ {
+        let stack = self.levels[level].as_deref().map_or(Stack::EMPTY, |level| level.stacks[ring]);
+        let kept = if self.sweep.is_at(level, ring) { self.sweep.kept } else { Stack::EMPTY };
+        self.pool.iter(stack).chain(self.pool.iter(kept))
+    }
+
+    /// A new item, for an entry due at `tick` which has not passed.
+    #[inline]
+    fn add(&mut self, item: Item, tick: Tick) {
+        self.items += 1;
+        let (level, number, len) = self.file(item, tick);
+        // A slot that is worth emptying ahead of time is looked at when it becomes the next.
+        let ahead = u64::from(AHEAD_LEVELS.contains(&level) && len >= WORTH_AHEAD);
+        let at = if level == 0 { tick } else { start(level, number - ahead) };
+        if self.look_at.is_none_or(|look_at| at < look_at) {
+            self.look_at = Some(at);
+        }
+    }
+
+    /// Puts an item where its tick belongs. Says where that is, and how many items are there now.
+    #[inline]
+    fn file(&mut self, item: Item, tick: Tick) -> (usize, u64, u32) {
+        let level = level_of(tick, self.now);
+        let number = number(level, tick);
+        let home = self.levels[level].get_or_insert_with(|| Box::new(Level::EMPTY));
+        let place = ring(number);
+        let stack = &mut home.stacks[place];
+        self.pool.push(stack, item);
+        let len = stack.len();
+        if len == 1 {
+            home.set(place);
+        }
+        (level, number, len)
+    }
+}
+
+/// Where the item of an armed entry stands, if that is known: not before now and not after the deadline, and so in one
+/// place only if those are less than the bits of a mark apart.
+fn item_tick(mark: Mark, deadline: Tick, now: Tick) -> Option<Tick> {
+    let span = deadline.saturating_since(now);
+    let ahead = mark.low().wrapping_sub(now.0) & ((1 << LOW_BITS) - 1);
+    (span < 1 << LOW_BITS && ahead <= span).then(|| now.saturating_add(ahead))
 }
 
 impl fmt::Debug for Wheel {
@@ -231,116 +338,5 @@ impl fmt::Debug for Wheel {
             .field("now", now)
             .field("len", len)
             .finish_non_exhaustive()
-    }
-}
-
-/// Time.
-impl Wheel {
-    /// Empties the slot `place`, which now is in; false if the budget ran out first.
-    fn settle(&mut self, slab: &mut Slab, place: Place, left: &mut u32, due: &mut Vec<TimerId>) -> bool {
-        while let Some(index) = self.level(place).head(place.slot()) {
-            if *left == 0 {
-                return false;
-            }
-            *left -= 1;
-            if !self.settle_entry(slab, place, index, due) {
-                // The slab is not the one these entries were armed in. Forget the slot: it would never get
-                // empty.
-                self.level_mut(place).clear(place.slot());
-            }
-        }
-        true
-    }
-
-    /// Takes one entry out of `place`: it is due, or closer now. False if it is not armed there.
-    fn settle_entry(&mut self, slab: &mut Slab, place: Place, index: u32, due: &mut Vec<TimerId>) -> bool {
-        let Some(cell) = slab.cell(index).filter(|cell| self.holds(cell, place)) else { return false };
-        let (deadline, id) = (cell.deadline, TimerId::new(index, cell.generation));
-        self.take_down(slab, place, index);
-        if deadline > self.now {
-            self.hang(slab, index);
-        } else {
-            self.disarm(slab, index);
-            due.extend(id);
-        }
-        true
-    }
-
-    /// A slot that now is in and that is not empty: work to be done before time moves on.
-    fn unsettled(&self) -> Option<Place> {
-        self.unsettled_places().next()
-    }
-
-    fn unsettled_places(&self) -> impl Iterator<Item = Place> + '_ {
-        let current = (0..LEVELS).map(|level| Place::current(level, self.now));
-        current.filter(|place| self.level(*place).is_occupied(place.slot()))
-    }
-
-    /// The first tick after now at which a slot has to be emptied.
-    fn next_start(&self) -> Option<Tick> {
-        self.next_places().map(|place| place.start(self.now)).min()
-    }
-
-    /// On each level, the first occupied slot after the one now is in.
-    fn next_places(&self) -> impl Iterator<Item = Place> + '_ {
-        self.levels.iter().enumerate().filter_map(|(number, level)| {
-            let current = Place::current(number, self.now);
-            level.next_occupied(current.slot()).map(|slot| Place::new(number, slot))
-        })
-    }
-
-    fn earliest_in(&self, slab: &Slab, place: Place) -> Option<Tick> {
-        let ring = self.ring(slab, place);
-        ring.filter_map(|index| slab.cell(index)).map(|cell| cell.deadline).min()
-    }
-}
-
-/// Places.
-impl Wheel {
-    /// Hangs an entry that is in no ring where its deadline belongs, and arms it.
-    fn hang(&mut self, slab: &mut Slab, index: u32) {
-        let Some(cell) = slab.cell_mut(index) else { return };
-        let place = Place::of(cell.deadline, self.now);
-        cell.place = place;
-        cell.state = State::Armed(self.lane);
-        self.level_mut(place).push(slab, place.slot(), index);
-    }
-
-    /// Takes an entry out of its ring. It still counts as armed.
-    fn take_down(&mut self, slab: &mut Slab, place: Place, index: u32) {
-        self.level_mut(place).remove(slab, place.slot(), index);
-    }
-
-    fn disarm(&mut self, slab: &mut Slab, index: u32) {
-        if let Some(cell) = slab.cell_mut(index) {
-            cell.state = State::Live;
-        }
-        self.len = self.len.saturating_sub(1);
-    }
-
-    /// Where the entry `id` hangs, if it is live and armed here.
-    fn place_of(&self, slab: &mut Slab, id: TimerId) -> Option<Place> {
-        let cell = slab.live_cell_mut(id)?;
-        (cell.state == State::Armed(self.lane)).then_some(cell.place)
-    }
-
-    /// Is this the cell of an entry that hangs in `place` of this wheel?
-    fn holds(&self, cell: &Cell, place: Place) -> bool {
-        cell.state == State::Armed(self.lane) && cell.place == place
-    }
-
-    /// The entries in `place`, as far as they are what they should be; at most as many as are armed here.
-    fn ring<'a>(&'a self, slab: &'a Slab, place: Place) -> impl Iterator<Item = u32> + 'a {
-        let head = self.level(place).head(place.slot());
-        let onwards = move |index: &u32| slab.next(*index).filter(|next| Some(*next) != head);
-        core::iter::successors(head, onwards).take(self.len)
-    }
-
-    fn level(&self, place: Place) -> &Level {
-        &self.levels[place.level()]
-    }
-
-    fn level_mut(&mut self, place: Place) -> &mut Level {
-        &mut self.levels[place.level()]
     }
 }

@@ -1,68 +1,46 @@
-//! Where deadlines hang, at the edges of every byte.
-
-use proptest::prelude::*;
+//! Where ticks belong. The numbers are the specification.
 
 use super::*;
-use crate::testing::{config, nasty_tick};
 
-#[track_caller]
-fn check(now: u64, deadline: u64, level: usize, slot: u8) {
-    assert_eq!(Place::of(Tick(deadline), Tick(now)), Place::new(level, slot));
+fn belongs(tick: u64, now: u64) -> (usize, u64) {
+    let level = level_of(Tick(tick), Tick(now));
+    (level, number(level, Tick(tick)))
 }
 
 #[test]
-fn level_is_the_highest_byte_that_differs() {
-    check(0, 1, 0, 1);
-    check(0, 255, 0, 255);
-    check(0, 256, 1, 1);
-    check(0, 65_535, 1, 255);
-    check(0, 65_536, 2, 1);
-    check(255, 256, 1, 1);
-    check(256, 511, 0, 255);
-    check(0x01_FF, 0x02_00, 1, 2);
-    check(0, u64::MAX, 7, 255);
-    check(u64::MAX - 1, u64::MAX, 0, 255);
-    check(u64::MAX - 255, u64::MAX, 0, 255);
-    check(u64::MAX - 256, u64::MAX, 1, 255);
+fn a_tick_belongs_to_the_lowest_level_that_sees_it() {
+    assert_eq!(belongs(0, 0), (0, 0));
+    assert_eq!(belongs(511, 0), (0, 511));
+    assert_eq!(belongs(512, 0), (1, 2));
+    assert_eq!(belongs(512, 1), (0, 512));
+    assert_eq!(belongs(131_071, 0), (1, 511));
+    assert_eq!(belongs(131_072, 0), (2, 2));
+    assert_eq!(
+        belongs(131_071 + 255, 255),
+        (2, 1 + 1),
+        "512 slots ahead on level 1, though fewer ticks than that"
+    );
+    assert_eq!(belongs(u64::MAX, 0), (7, 255));
+    assert_eq!(belongs(u64::MAX, u64::MAX), (0, u64::MAX));
+    assert_eq!(belongs(u64::MAX, u64::MAX - 511), (0, u64::MAX));
+    assert_eq!(belongs(u64::MAX, u64::MAX - 512), (1, u64::MAX >> 8));
 }
 
 #[test]
-fn a_deadline_that_has_come_hangs_in_the_present_tick() {
-    check(700, 700, 0, 188);
-    check(700, 3, 0, 188);
-    check(u64::MAX, u64::MAX, 0, 255);
-    check(u64::MAX, 0, 0, 255);
-    check(0, 0, 0, 0);
-}
-
-proptest! {
-    #![proptest_config(config(2_000))]
-
-    /// Why waking at the start of the first occupied slot is never late.
-    #[test]
-    fn a_slot_starts_after_now_and_not_after_its_deadlines(now in nasty_tick(), deadline in nasty_tick()) {
-        let place = Place::of(deadline, now);
-        let start = place.start(now);
-        prop_assert!(start <= deadline.max(now));
-        prop_assert!(deadline <= now || start > now);
-    }
-
-    /// Why time may jump to anywhere before the first occupied slot without touching an entry.
-    #[test]
-    fn places_stay_right_until_their_slot_starts(now in nasty_tick(), deadline in nasty_tick(), to in nasty_tick()) {
-        let place = Place::of(deadline, now);
-        if now <= to && to < place.start(now) {
-            prop_assert_eq!(Place::of(deadline, to), place);
-        }
-    }
-
-    /// Why an entry moves at most once for each level.
-    #[test]
-    fn when_its_slot_starts_an_entry_falls_to_a_lower_level(now in nasty_tick(), deadline in nasty_tick()) {
-        let place = Place::of(deadline, now);
-        let start = place.start(now);
-        if deadline > start {
-            prop_assert!(Place::of(deadline, start).level() < place.level());
+fn at_every_edge_the_level_is_the_lowest_that_sees_the_tick() {
+    let edges: alloc::vec::Vec<u64> = (0..64)
+        .flat_map(|bits| [(1_u64 << bits) - 1, 1 << bits, (1 << bits) + 1, 3 << bits, u64::MAX - (1 << bits)])
+        .collect();
+    for now in &edges {
+        for tick in edges.iter().filter(|tick| *tick >= now) {
+            let (level, found) = belongs(*tick, *now);
+            let sees = |level| number(level, Tick(*tick)) - number(level, Tick(*now)) < SLOTS as u64;
+            assert!(sees(level) && (0..level).all(|below| !sees(below)), "{tick} from {now}");
+            assert!(
+                level == 0 || found >= number(level, Tick(*now)) + 2,
+                "nothing new comes to the next slot"
+            );
+            assert_eq!(number_at(ring(found), number(level, Tick(*now))), found);
         }
     }
 }

@@ -1,82 +1,129 @@
-//! What the slab keeps for one slot: 32 bytes.
+//! What the slab keeps for one slot: 24 bytes.
 
 use super::{Entry, Lane};
-use crate::geometry::Place;
-use crate::{GENERATION_MAX, Tick, TimerId};
+use crate::item::Mark;
+use crate::{Tick, TimerId};
 
-/// One slot of the slab. `generation` is the last one that was occupied, 0 if none ever was.
+/// One slot of the slab.
 ///
-/// `place`, `prev` and `next` belong to the wheel an armed cell is in, and mean nothing otherwise. They are
-/// here and not in the wheel because an entry is armed in one wheel at most, and because a wheel must find
-/// its links from an id.
+/// `mark` belongs to the wheels: it is that of the last item made for this slot. It is here because it has to be found
+/// from an id, and it stays when the entry is gone: the next item of this slot must differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cell {
     pub(crate) deadline: Tick,
     pub(crate) word: u64,
-    pub(crate) generation: u32,
-    pub(crate) prev: u32,
-    pub(crate) next: u32,
-    pub(crate) state: State,
-    pub(crate) place: Place,
+    /// The last generation that was occupied, 0 if none ever was, above three bits of state.
+    life: u32,
+    pub(crate) mark: Mark,
 }
 
-const _: () = assert!(size_of::<Cell>() == 32);
+const _: () = assert!(size_of::<Cell>() == 24);
 
 /// The life of a slot: free, reserved, live, armed and disarmed any number of times, ended, free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum State {
-    Free,
+    Free = 0,
     /// Promised to a caller. The generation promised waits in the word that will hold the deadline.
-    Reserved,
-    Live,
-    Armed(Lane),
-    Ended,
+    Reserved = 1,
+    Live = 2,
+    ArmedFirst = 3,
+    ArmedSecond = 4,
+    Ended = 5,
 }
 
-impl Cell {
-    /// A slot that was never occupied. Slots that are not stored yet read as this.
-    pub(crate) const VACANT: Self = Self {
-        deadline: Tick::ZERO,
-        word: 0,
-        generation: 0,
-        prev: 0,
-        next: 0,
-        state: State::Free,
-        place: Place::ORIGIN,
-    };
+impl State {
+    pub(crate) const fn armed(lane: Lane) -> Self {
+        match lane {
+            Lane::First => Self::ArmedFirst,
+            Lane::Second => Self::ArmedSecond,
+        }
+    }
+}
 
+const STATE_BITS: u32 = 3;
+
+impl Cell {
+    /// A slot whose last generation was this, 0 if it was never occupied.
+    pub(super) const fn unused(generation: u32) -> Self {
+        Self {
+            deadline: Tick::ZERO,
+            word: 0,
+            life: generation << STATE_BITS | State::Free as u32,
+            mark: Mark::NONE,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        match self.life & 7 {
+            1 => State::Reserved,
+            2 => State::Live,
+            3 => State::ArmedFirst,
+            4 => State::ArmedSecond,
+            5 => State::Ended,
+            _ => State::Free,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_state(&mut self, state: State) {
+        self.life = self.life & !7 | state as u32;
+    }
+
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.life >> STATE_BITS
+    }
+
+    pub(super) fn occupy(&mut self, generation: u32, deadline: Tick, word: u64) {
+        self.life = generation << STATE_BITS | State::Live as u32;
+        (self.deadline, self.word) = (deadline, word);
+    }
+
+    /// Is this the entry of that generation, in that state? One comparison.
+    #[inline]
+    pub(crate) fn is(&self, generation: u32, state: State) -> bool {
+        self.life == generation << STATE_BITS | state as u32
+    }
+
+    /// Is this entry armed in that lane, by the item with that mark?
+    #[inline]
+    pub(crate) fn is_armed_by(&self, lane: Lane, mark: Mark) -> bool {
+        (self.mark == mark) & (self.life & 7 == State::armed(lane) as u32)
+    }
+
+    #[inline]
     pub(crate) fn is_live(&self) -> bool {
-        matches!(self.state, State::Live | State::Armed(_))
+        matches!(self.life & 7, 2..=4)
     }
 
     /// Does somebody hold this slot: is it live, or ended and not free yet?
     pub(super) fn is_held(&self) -> bool {
-        self.is_live() || self.state == State::Ended
-    }
-
-    /// The generation after this cell's last, above `floor`; `None` if they are used up.
-    pub(super) fn next_generation(&self, floor: u32) -> Option<u32> {
-        let last = self.generation.max(floor);
-        (last < GENERATION_MAX).then(|| last + 1)
+        matches!(self.life & 7, 2..=5)
     }
 
     pub(super) fn reserve(&mut self, generation: u32) {
-        self.state = State::Reserved;
+        self.set_state(State::Reserved);
         self.deadline = Tick(u64::from(generation));
     }
 
     /// Is this cell promised to exactly this generation?
     pub(super) fn is_reserved_for(&self, generation: u32) -> bool {
-        self.state == State::Reserved && self.deadline == Tick(u64::from(generation))
+        self.state() == State::Reserved && self.deadline == Tick(u64::from(generation))
     }
 
     pub(super) fn armed(&self) -> Option<Lane> {
-        if let State::Armed(lane) = self.state { Some(lane) } else { None }
+        match self.state() {
+            State::ArmedFirst => Some(Lane::First),
+            State::ArmedSecond => Some(Lane::Second),
+            _ => None,
+        }
     }
 
     /// The last id of this cell, which is in `slot`.
     pub(super) fn id(&self, slot: u32) -> Option<TimerId> {
-        TimerId::new(slot, self.generation)
+        TimerId::new(slot, self.generation())
     }
 
     /// What a caller may see of this cell, which is in `slot`, if it is live.

@@ -1,12 +1,10 @@
 //! The invariants of the slab, as code.
 
-use alloc::collections::BTreeSet;
-
-use super::{SEGMENT_SLOTS, Slab, State};
+use super::{PAGE_SLOTS, Page, SEGMENT_SLOTS, Slab, State, first_slot};
 use crate::Violation;
 
 impl Slab {
-    /// Checks every invariant of the module's text. O(slots log slots), for tests.
+    /// Checks every invariant of the module's text. O(slots), for tests.
     ///
     /// # Errors
     ///
@@ -15,38 +13,24 @@ impl Slab {
         let live = self.iter().count();
         Violation::unless(live == self.live, "S1", "len is not the number of live cells", None)?;
         Violation::unless(self.slots <= self.slots_max, "S5", "more slots than allowed", None)?;
-        for segment in &self.segments {
-            let fits = segment.cells().len() <= SEGMENT_SLOTS as usize;
-            Violation::unless(fits, "S3", "a segment has outgrown its allocation", None)?;
-            let highest = segment.cells().iter().map(|cell| cell.generation).max().unwrap_or(0);
-            Violation::unless(
-                highest <= segment.highest,
-                "S2",
-                "a generation above the highest known",
-                None,
-            )?;
-        }
         for (slot, cell) in self.cells() {
-            let counted = slot < self.slots || cell.state == State::Free;
+            let highest = self.floors.get((slot / SEGMENT_SLOTS) as usize).map_or(0, |floors| floors.highest);
+            let known = cell.generation() <= highest;
+            Violation::unless(known, "S2", "a generation above the highest known", slot)?;
+            let counted = slot < self.slots || cell.state() == State::Free;
             Violation::unless(counted, "S5", "a taken slot is not counted", slot)?;
         }
-        self.free.as_ref().map_or(Ok(()), |free| self.check_free(free))
+        (0u32..).zip(&self.pages).try_for_each(|(number, page)| self.check_page(number, page))?;
+        let spare = self.pages.iter().filter(|page| page.is_spare()).count();
+        Violation::unless(spare == self.spare && spare <= 1, "S3", "more than one free page is kept", None)
     }
 
-    fn check_free(&self, free: &[u32]) -> Result<(), Violation> {
-        let stacked: BTreeSet<u32> = free.iter().copied().collect();
-        Violation::unless(stacked.len() == free.len(), "S4", "a slot is on the free stack twice", None)?;
-        for slot in free {
-            let is_free = self.cell(*slot).is_none_or(|cell| cell.state == State::Free);
-            Violation::unless(
-                is_free && *slot < self.slots,
-                "S4",
-                "a taken slot is on the free stack",
-                *slot,
-            )?;
-        }
-        for slot in (0..self.slots).filter(|slot| self.is_usable(*slot)) {
-            Violation::unless(stacked.contains(&slot), "S4", "a free slot is not on the free stack", slot)?;
+    fn check_page(&self, number: u32, page: &Page) -> Result<(), Violation> {
+        for (at, slot) in (0..PAGE_SLOTS).zip(first_slot(number)..) {
+            let is_free = page.cell(at).is_none_or(|cell| cell.state() == State::Free);
+            Violation::unless(is_free || !page.is_free(at), "S4", "a taken slot is among the free", slot)?;
+            let usable = is_free && slot < self.slots_max && self.next_generation(slot).is_some();
+            Violation::unless(!usable || page.is_free(at), "S4", "a free slot is not among the free", slot)?;
         }
         Ok(())
     }

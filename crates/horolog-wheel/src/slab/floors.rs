@@ -12,7 +12,26 @@ use crate::GENERATION_MAX;
 #[cfg(doc)]
 use crate::Lookup;
 
+/// What is known of the generations of one segment together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Floors {
+    /// New ids of these slots have generations above this.
+    pub(super) floor: u32,
+    /// The highest generation that was ever occupied here.
+    pub(super) highest: u32,
+}
+
 impl Slab {
+    /// The floors of `segment`, present now if they were not.
+    #[inline]
+    pub(super) fn floors_mut(&mut self, segment: u32) -> &mut Floors {
+        let segment = segment as usize;
+        if segment >= self.floors.len() {
+            self.floors.resize(segment + 1, Floors { floor: self.floor_base, highest: 0 });
+        }
+        &mut self.floors[segment]
+    }
+
     /// Raises the floor of every segment above all generations it can have handed out: to one above the
     /// highest it has seen, and by one at least. Segments not yet present rise by one as well.
     ///
@@ -22,7 +41,7 @@ impl Slab {
     pub fn raise_floors(&mut self) {
         let above = |floor: u32| floor.saturating_add(1).min(GENERATION_MAX);
         self.floor_base = above(self.floor_base);
-        for segment in &mut self.segments {
+        for segment in &mut self.floors {
             segment.floor = above(segment.floor.max(segment.highest));
         }
     }
@@ -39,7 +58,7 @@ impl Slab {
             self.origin = base;
         }
         self.floor_base = self.floor_base.max(base);
-        for segment in &mut self.segments {
+        for segment in &mut self.floors {
             segment.floor = segment.floor.max(base);
         }
     }
@@ -53,7 +72,7 @@ impl Slab {
     /// The floor of `segment`: new ids of its slots have generations above it. A snapshot keeps it.
     #[must_use]
     pub fn floor(&self, segment: u32) -> u32 {
-        self.segments.get(segment as usize).map_or(self.floor_base, |segment| segment.floor)
+        self.floors.get(segment as usize).map_or(self.floor_base, |segment| segment.floor)
     }
 
     /// Raises the floor of `segment` to `floor` at least, as when a snapshot gives it back; false if that
@@ -63,9 +82,8 @@ impl Slab {
         if first_slot >= u64::from(self.slots_max) {
             return false;
         }
-        if let Some(segment) = self.segment_mut(segment as usize) {
-            segment.floor = segment.floor.max(floor.min(GENERATION_MAX));
-        }
+        let segment = self.floors_mut(segment);
+        segment.floor = segment.floor.max(floor.min(GENERATION_MAX));
         true
     }
 }

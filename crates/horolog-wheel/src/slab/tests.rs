@@ -50,7 +50,7 @@ fn a_new_slab_grows_by_one_slot_at_a_time() {
 }
 
 #[test]
-fn the_slot_freed_last_is_used_first() {
+fn the_lowest_free_slot_is_used_first() {
     let mut slab = Slab::new();
     let ids = [begin(&mut slab), begin(&mut slab), begin(&mut slab)];
     finish(&mut slab, ids[2]);
@@ -161,18 +161,8 @@ fn entries_are_listed_in_slab_order() {
 fn replay_names_slots_in_any_order() {
     let mut slab = occupied(&[id(9, 5), id(2, 1), id(0, 7)]);
     assert_eq!((slab.len(), slab.slots()), (3, 10));
-    slab.rebuild_free();
     let free: Vec<_> = (0..8).map(|_| begin(&mut slab).slot()).collect();
     assert_eq!(free, [1, 3, 4, 5, 6, 7, 8, 10], "the lowest first, then growth");
-}
-
-#[test]
-fn reserving_after_replay_finds_the_free_slots_by_itself() {
-    let mut slab = occupied(&[id(2, 5)]);
-    assert_eq!(
-        (slab.reserve(), slab.reserve(), slab.reserve()),
-        (Some(id(0, 1)), Some(id(1, 1)), Some(id(3, 1)))
-    );
 }
 
 #[test]
@@ -222,11 +212,11 @@ fn a_hostile_slot_is_refused_and_takes_no_memory() {
 }
 
 #[test]
-fn a_far_slot_within_the_limit_costs_one_segment() {
+fn a_far_slot_within_the_limit_costs_one_page_and_little_for_each_before() {
     let mut slab = Slab::with_slots_max(6_000_000);
     slab.occupy(id(5_000_000, 1), Tick(1), 0).unwrap();
-    let segment = SEGMENT_SLOTS as usize * size_of::<Cell>();
-    assert!((segment..segment + 16_384).contains(&slab.bytes()), "{}", slab.bytes());
+    let (page, before) = (PAGE_SLOTS * size_of::<Cell>(), 2 * 5_000 * size_of::<Page>());
+    assert!((page..page + before).contains(&slab.bytes()), "{}", slab.bytes());
     assert_eq!((slab.slots(), slab.len()), (5_000_001, 1));
 }
 
@@ -252,6 +242,47 @@ fn a_long_replay_in_one_slot_holds_no_memory() {
     assert_eq!(slab.bytes(), before);
 }
 
+// Memory
+
+#[test]
+fn pages_that_are_wholly_free_are_given_back_but_for_one() {
+    let mut slab = Slab::new();
+    let empty = slab.bytes();
+    let ids: Vec<_> = (0..20 * PAGE_SLOTS).map(|_| slab.reserve().unwrap()).collect();
+    ids.iter().for_each(|id| slab.occupy(*id, Tick(1), 0).unwrap());
+    let full = slab.bytes();
+    assert!(full >= 20 * PAGE_SLOTS * size_of::<Cell>());
+    ids.iter().for_each(|id| assert!(slab.end(*id) && slab.free(*id)));
+    slab.check().unwrap();
+    assert!(slab.bytes() - empty < full / 10, "{} of {full}", slab.bytes());
+    assert_eq!(slab.slots() as usize, 20 * PAGE_SLOTS);
+}
+
+#[test]
+fn ids_of_a_page_that_was_given_back_are_ended_and_not_given_again() {
+    let mut slab = Slab::new();
+    let ids: Vec<_> = (0..3 * PAGE_SLOTS).map(|_| begin_quick(&mut slab)).collect();
+    let last = ids[2 * PAGE_SLOTS];
+    assert!(slab.end(last) && slab.free(last));
+    slab.occupy(id(last.slot(), 9), Tick(1), 0).unwrap();
+    assert!(slab.end(id(last.slot(), 9)) && slab.free(id(last.slot(), 9)));
+    ids.iter().filter(|id| **id != last).for_each(|id| assert!(slab.end(*id) && slab.free(*id)));
+    slab.check().unwrap();
+    assert!(!slab.pages[2].is_stored() && !slab.pages[1].is_stored());
+    assert_eq!(slab.lookup(ids[PAGE_SLOTS + 5]), Lookup::Ended);
+    assert_eq!(slab.lookup(id(last.slot(), 9)), Lookup::Ended);
+    assert_eq!(slab.last_generation(last.slot()), 9);
+    let given: BTreeSet<_> = (0..3 * PAGE_SLOTS).map(|_| begin_quick(&mut slab)).collect();
+    assert!(ids.iter().all(|id| !given.contains(id)));
+    assert!(!given.contains(&id(last.slot(), 9)));
+}
+
+fn begin_quick(slab: &mut Slab) -> TimerId {
+    let id = slab.reserve().unwrap();
+    slab.occupy(id, Tick(1), 0).unwrap();
+    id
+}
+
 // Retired slots
 
 #[test]
@@ -259,7 +290,6 @@ fn a_slot_whose_generations_are_used_up_is_skipped_for_ever() {
     let mut slab = occupied(&[id(0, GENERATION_MAX), id(1, GENERATION_MAX - 1)]);
     finish(&mut slab, id(0, GENERATION_MAX));
     finish(&mut slab, id(1, GENERATION_MAX - 1));
-    slab.rebuild_free();
     slab.check().unwrap();
     assert_eq!(begin(&mut slab), id(1, GENERATION_MAX));
     finish(&mut slab, id(1, GENERATION_MAX));
@@ -272,7 +302,7 @@ fn slots_retired_by_a_raised_floor_while_free_are_skipped() {
     let ids = [begin(&mut slab), begin(&mut slab)];
     ids.iter().for_each(|id| finish(&mut slab, *id));
     slab.set_floor_base(GENERATION_MAX - 1);
-    assert_eq!(begin(&mut slab), id(1, GENERATION_MAX));
+    assert_eq!(begin(&mut slab), id(0, GENERATION_MAX));
     slab.raise_floors();
     slab.check().unwrap();
     assert_eq!(slab.reserve(), None);
@@ -343,18 +373,15 @@ fn floors_of_a_snapshot_come_back() {
 }
 
 #[test]
-fn check_finds_a_wrong_count_and_a_wrong_stack() {
+fn check_finds_a_wrong_count_and_a_wrong_free_slot() {
     let mut slab = Slab::new();
     begin(&mut slab);
     slab.live = 2;
     assert_eq!(slab.check().unwrap_err().invariant, "S1");
     slab.live = 1;
-    slab.free = Some(std::vec![0]);
+    slab.pages[0].put_back(0);
     assert_eq!(slab.check().unwrap_err().invariant, "S4");
-    assert_eq!(
-        std::format!("{}", slab.check().unwrap_err()),
-        "S4: a taken slot is on the free stack (slot 0)"
-    );
+    assert_eq!(std::format!("{}", slab.check().unwrap_err()), "S4: a taken slot is among the free (slot 0)");
 }
 
 // Histories over crashes
@@ -385,7 +412,6 @@ impl Caller {
         let mut slab = Slab::with_slots_max(1 << 20);
         slab.set_floor_base(base);
         log.iter().for_each(|record| Self::replay(&mut slab, *record));
-        slab.rebuild_free();
         let mut caller = Self { slab, log, durable: 0, ended: Vec::new(), handed_out };
         caller.log.push(Record::Epoch);
         caller.slab.raise_floors();
@@ -515,7 +541,6 @@ proptest! {
             prop_assert!(*fate < 2 || slab.free(id));
             slab.check().unwrap();
         }
-        slab.rebuild_free();
         slab.check().unwrap();
         let taken = lives.iter().filter(|(_, (_, fate))| *fate < 2).map(|(slot, _)| *slot);
         let taken: BTreeSet<u32> = taken.collect();
@@ -541,8 +566,7 @@ proptest! {
                 2 => _ = slab.occupy(id, Tick(5), 0),
                 3 => _ = slab.end(id),
                 4 => _ = slab.free(id),
-                5 => slab.rebuild_free(),
-                6 => slab.raise_floors(),
+                5..=6 => slab.raise_floors(),
                 7 => _ = wheel.insert(&mut slab, id, Tick(u64::from(slot))),
                 8 => _ = wheel.cancel(&mut slab, id),
                 _ => slab.set_floor_base(generation / 2),

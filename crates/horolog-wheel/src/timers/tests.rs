@@ -57,3 +57,25 @@ fn what_the_budget_leaves_comes_with_the_next_call() {
     assert_eq!(timers.advance(Tick(3), 3, &mut expired), Progress::Done);
     assert_eq!((expired.len(), timers.len()), (5, 0));
 }
+
+/// A thousand are pending at a time; all others are cancelled long before they are due.
+#[test]
+fn timers_that_are_armed_and_cancelled_leave_no_residue() {
+    let arms = if cfg!(debug_assertions) { 300_000 } else { 10_000_000 };
+    let mut timers = Timers::new(Tick(0));
+    let mut pending = std::collections::VecDeque::new();
+    let mut most = 0;
+    for arm in 0..arms {
+        let hour_ahead = timers.now().saturating_add(3_600_000 + arm % 977);
+        pending.push_back(timers.insert(hour_ahead, arm).expect("there is a free slot"));
+        if pending.len() > 1_000 {
+            let cancelled = pending.pop_front().and_then(|id| timers.cancel(id));
+            assert!(cancelled.is_some());
+        }
+        if arm % 1_000 == 0 {
+            assert_eq!(timers.advance(Tick(arm / 1_000), 256, &mut Vec::new()), Progress::Done);
+            most = most.max(timers.bytes());
+        }
+    }
+    assert!(most < 128 << 10, "{most} bytes for a thousand timers");
+}

@@ -1,9 +1,10 @@
 //! The invariants of the wheel, as code.
 
-use super::Wheel;
-use crate::geometry::Place;
-use crate::slab::{Slab, State};
-use crate::{Tick, Violation};
+use alloc::collections::BTreeSet;
+
+use super::*;
+use crate::Violation;
+use crate::geometry::{SLOTS, number_at};
 
 impl Wheel {
     /// Checks every invariant of the module's text against `slab`. O(slots), for tests.
@@ -12,45 +13,43 @@ impl Wheel {
     ///
     /// The first [`Violation`] found.
     pub fn check(&self, slab: &Slab) -> Result<(), Violation> {
-        let mut hung = 0;
-        for place in every_place() {
-            self.check_slot(place)?;
-            for index in self.ring(slab, place) {
-                self.check_entry(slab, place, index)?;
-                hung += 1;
+        let (mut items, mut in_time) = (0, BTreeSet::new());
+        let levels = (0..LEVELS).filter(|level| self.levels[*level].is_some());
+        for (level, place) in levels.flat_map(|level| (0..SLOTS).map(move |place| (level, place))) {
+            let before = items;
+            let number = number_at(place, number(level, self.now));
+            for item in self.items_in(level, place) {
+                items += 1;
+                if self.check_item(slab, level, number, item)? {
+                    in_time.insert(item.slot());
+                }
             }
+            let is_marked = self.levels[level].as_deref().is_some_and(|level| level.is_occupied(place));
+            Violation::unless(is_marked == (items > before), "W3", "the bitmap is wrong", None)?;
+            let early =
+                items > before && self.look_at.is_none_or(|at| start(level, number).max(self.now) < at);
+            Violation::unless(!early, "W5", "there is something to do before anybody looks", None)?;
         }
-        let armed = slab.cells().filter(|(_, cell)| cell.state == State::Armed(self.lane)).count();
-        Violation::unless(hung == self.len, "W4", "len is not the number of entries in the rings", None)?;
-        Violation::unless(armed == self.len, "W4", "len is not the number of entries armed here", None)
+        Violation::unless(items == self.items, "W4", "items is not the number of items", None)?;
+        let armed = || slab.cells().filter(|(_, cell)| cell.state() == State::armed(self.lane));
+        Violation::unless(armed().count() == self.len, "W4", "len is not the number armed here", None)?;
+        let lost = armed().map(|(slot, _)| slot).find(|slot| !in_time.contains(slot));
+        Violation::unless(
+            lost.is_none(),
+            "W1",
+            "an armed entry has no item that is come across in time",
+            lost,
+        )
     }
 
-    fn check_slot(&self, place: Place) -> Result<(), Violation> {
-        let (level, slot) = (self.level(place), place.slot());
-        let occupied = level.is_occupied(slot);
-        Violation::unless(occupied == level.head(slot).is_some(), "W3", "the bitmap is wrong", None)?;
-        let passed = slot < Place::current(place.level(), self.now).slot();
-        Violation::unless(!(passed && occupied), "W5", "a slot that has passed is occupied", None)
+    /// Whether this item is current and come across in time for its entry.
+    fn check_item(&self, slab: &Slab, level: usize, number: u64, item: Item) -> Result<bool, Violation> {
+        if shift(level) <= LOW_BITS && level > 0 {
+            let low = start(level, number).0 | item.mark().low() & ((1 << shift(level)) - 1);
+            let same = low & ((1 << LOW_BITS) - 1) == item.mark().low();
+            Violation::unless(same, "W2", "an item is in a slot that is not its tick's", item.slot())?;
+        }
+        let cell = slab.cell(item.slot()).filter(|cell| cell.is_armed_by(self.lane, item.mark()));
+        Ok(cell.is_some_and(|cell| start(level, number) <= cell.deadline.max(self.now)))
     }
-
-    fn check_entry(&self, slab: &Slab, place: Place, index: u32) -> Result<(), Violation> {
-        let cell = slab.cell(index).filter(|cell| self.holds(cell, place));
-        let Some(cell) = cell else {
-            return Violation::unless(false, "W1", "a ring holds a cell that is not armed there", index);
-        };
-        let linked = slab.prev(cell.next) == Some(index) && slab.next(cell.prev) == Some(index);
-        Violation::unless(linked, "W1", "forward and backward links differ", index)?;
-        let placed = place == Place::of(cell.deadline, self.now) || self.is_unsettled(place, cell.deadline);
-        Violation::unless(placed, "W2", "an entry hangs where its deadline does not belong", index)
-    }
-
-    /// Is this a slot that now is in, and does its span contain `deadline`?
-    fn is_unsettled(&self, place: Place, deadline: Tick) -> bool {
-        let is_current = Place::current(place.level(), self.now) == place;
-        is_current && place.start(self.now) == place.start(deadline)
-    }
-}
-
-fn every_place() -> impl Iterator<Item = Place> {
-    (0..crate::geometry::LEVELS).flat_map(|level| (0..=u8::MAX).map(move |slot| Place::new(level, slot)))
 }

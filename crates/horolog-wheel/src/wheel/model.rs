@@ -119,7 +119,7 @@ impl Side {
                     "done, and left one due"
                 );
             }
-            Progress::More => prop_assert!(!self.armed.is_empty(), "more to do of nothing"),
+            Progress::More => prop_assert!(self.wheel.items > 0, "more to do of nothing"),
         }
         Ok(due)
     }
@@ -139,7 +139,7 @@ impl Side {
 
     /// Wakes when told until nothing is left: it ends, and within eight touches for each entry.
     fn drain(&mut self, slab: &mut Slab, budget: u32) -> TestCaseResult {
-        let mut wakes = 8 * self.armed.len();
+        let mut wakes = 8 * (self.wheel.items + self.armed.len());
         while let Some(wake) = self.wheel.next_wake() {
             prop_assert!(wakes > 0, "wakes for ever at {wake}");
             wakes -= 1;

@@ -265,23 +265,53 @@ fn waking_when_told_reaches_every_deadline_without_spinning() {
 }
 
 #[test]
-fn cancelling_the_earliest_leaves_the_wake_for_the_next() {
+fn after_cancelling_the_earliest_the_wake_is_early_and_then_the_next() {
     let mut bench = Bench::at(0);
     let earliest = bench.arm(10);
     let next = bench.arm(20);
     bench.cancel(earliest);
+    assert_eq!((bench.next_wake(), bench.next_deadline()), (Some(10), Some(20)));
+    assert_eq!(bench.advance(10), []);
     assert_eq!(bench.next_wake(), Some(20));
     assert_eq!(bench.advance(20), [next]);
 }
 
 #[test]
-fn moving_the_earliest_later_moves_the_wake() {
+fn after_moving_the_earliest_later_the_wake_is_early_and_then_right() {
     let mut bench = Bench::at(0);
     let id = bench.arm(10);
     assert!(bench.reschedule(id, 20));
-    assert_eq!(bench.next_wake(), Some(20));
+    assert_eq!((bench.next_wake(), bench.next_deadline()), (Some(10), Some(20)));
     assert_eq!(bench.advance(19), []);
+    assert_eq!(bench.next_wake(), Some(20));
     assert_eq!(bench.advance(20), [id]);
+}
+
+#[test]
+fn moving_a_timer_later_and_earlier_again_makes_no_items() {
+    let mut bench = Bench::at(0);
+    let id = bench.arm(10_000);
+    bench.reschedule(id, 500);
+    let items = bench.wheel.items;
+    for _ in 0..10_000 {
+        assert!(bench.reschedule(id, 90_000));
+        assert!(bench.reschedule(id, 500));
+    }
+    assert_eq!(bench.wheel.items, items);
+    assert_eq!(bench.advance(500), [id]);
+}
+
+#[test]
+fn stale_items_are_bounded_whatever_makes_them() {
+    let mut bench = Bench::at(0);
+    let id = bench.arm(1 << 40);
+    // Each move is earlier than all before it, or too far away to know where the item is.
+    for step in 0..20_000 {
+        assert!(bench.reschedule(id, (1 << 40) - step));
+        assert!(bench.reschedule(id, 1 << 40));
+        assert!(bench.wheel.items <= 2 + SLACK + 64, "{} items after {step} moves", bench.wheel.items);
+    }
+    assert_eq!(bench.advance(1 << 40), [id]);
 }
 
 #[test]
@@ -297,7 +327,7 @@ fn moving_a_timer_earlier_moves_the_wake() {
 fn during_an_unfinished_advance_the_next_wake_is_now() {
     let mut bench = Bench::at(0);
     let ids = [bench.arm(10), bench.arm(10)];
-    assert_eq!(bench.step(50, 1), (vec![ids[0]], Progress::More));
+    assert_eq!(bench.step(50, 1), (vec![ids[1]], Progress::More));
     assert_eq!(bench.next_wake(), Some(10));
     assert_eq!(bench.next_deadline(), Some(10));
 }
@@ -308,9 +338,9 @@ fn during_an_unfinished_advance_the_next_wake_is_now() {
 fn a_budget_of_one_brings_one_due_entry_a_call() {
     let mut bench = Bench::at(0);
     let ids = [bench.arm(5), bench.arm(5), bench.arm(6)];
-    assert_eq!(bench.step(9, 1), (vec![ids[0]], Progress::More));
-    assert_eq!(bench.wheel.now(), Tick(5));
     assert_eq!(bench.step(9, 1), (vec![ids[1]], Progress::More));
+    assert_eq!(bench.wheel.now(), Tick(5));
+    assert_eq!(bench.step(9, 1), (vec![ids[0]], Progress::More));
     assert_eq!(bench.step(9, 1), (vec![ids[2]], Progress::Done));
     assert_eq!(bench.wheel.now(), Tick(9));
 }
@@ -318,14 +348,14 @@ fn a_budget_of_one_brings_one_due_entry_a_call() {
 #[test]
 fn moved_entries_count_against_the_budget() {
     let mut bench = Bench::at(0);
-    let ids: Vec<_> = (0..10).map(|n| bench.arm(256 + n)).collect();
-    assert_eq!(bench.step(256, 10), (vec![ids[0]], Progress::Done), "nine moved, one due");
+    let ids: Vec<_> = (0..10).map(|n| bench.arm(512 + n)).collect();
+    assert_eq!(bench.step(512, 11), (vec![ids[0]], Progress::Done), "ten moved, one due");
     let mut bench = Bench::at(0);
-    (0..10).for_each(|n| _ = bench.arm(257 + n));
-    assert_eq!(bench.step(266, 10), (vec![], Progress::More), "ten moved");
-    assert_eq!(bench.wheel.now(), Tick(256));
-    assert_eq!(bench.step(266, 9).1, Progress::More);
-    assert_eq!(bench.step(266, 1).1, Progress::Done);
+    (0..10).for_each(|n| _ = bench.arm(513 + n));
+    assert_eq!(bench.step(522, 10), (vec![], Progress::More), "ten moved");
+    assert_eq!(bench.wheel.now(), Tick(512));
+    assert_eq!(bench.step(522, 9).1, Progress::More);
+    assert_eq!(bench.step(522, 1).1, Progress::Done);
 }
 
 #[test]
@@ -348,29 +378,29 @@ fn a_budget_just_enough_is_done() {
 #[test]
 fn in_the_middle_of_a_cascade_inserts_cancels_and_moves_are_ordinary() {
     let mut bench = Bench::at(0);
-    let ids: Vec<_> = (0..6).map(|n| bench.arm(512 + n)).collect();
-    assert_eq!(bench.step(1_000, 2), (vec![ids[0]], Progress::More));
-    assert_eq!(bench.wheel.now(), Tick(512));
-    assert!(bench.cancel(ids[1]), "moved already");
-    assert!(bench.cancel(ids[4]), "not moved yet");
-    assert!(bench.reschedule(ids[2], 600));
-    assert!(bench.reschedule(ids[3], 512));
-    let late = bench.arm(512);
-    let between = bench.arm(516);
-    assert_eq!(bench.next_deadline(), Some(512));
-    let mut due = bench.advance(1_000);
-    due[..2].sort_unstable();
-    let mut now = [late, ids[3]];
+    let ids: Vec<_> = (0..6).map(|n| bench.arm(768 + n)).collect();
+    assert_eq!(bench.step(1_200, 2), (vec![], Progress::More), "the last two are moved");
+    assert_eq!(bench.wheel.now(), Tick(768));
+    assert!(bench.cancel(ids[4]), "moved already");
+    assert!(bench.cancel(ids[1]), "not moved yet");
+    assert!(bench.reschedule(ids[2], 900));
+    assert!(bench.reschedule(ids[3], 768));
+    let late = bench.arm(768);
+    let between = bench.arm(772);
+    assert_eq!(bench.next_deadline(), Some(768));
+    let mut due = bench.advance(1_200);
+    due[..3].sort_unstable();
+    let mut now = [ids[0], late, ids[3]];
     now.sort_unstable();
-    assert_eq!(due, [now[0], now[1], between, ids[5], ids[2]]);
+    assert_eq!(due, [now[0], now[1], now[2], between, ids[5], ids[2]]);
 }
 
 #[test]
 fn a_wheel_can_be_given_a_later_now_while_it_has_more_to_do() {
     let mut bench = Bench::at(0);
     let ids = [bench.arm(10), bench.arm(10), bench.arm(700)];
-    assert_eq!(bench.step(10, 1), (vec![ids[0]], Progress::More));
-    assert_eq!(bench.advance(700), [ids[1], ids[2]]);
+    assert_eq!(bench.step(10, 1), (vec![ids[1]], Progress::More));
+    assert_eq!(bench.advance(700), [ids[0], ids[2]]);
 }
 
 #[test]
@@ -390,7 +420,8 @@ fn many_timers_of_one_tick_come_out_in_pieces() {
     due.sort_unstable();
     expected.sort_unstable();
     assert_eq!(due, expected);
-    assert_eq!(calls, 3_000u32.div_ceil(64), "two moves and one expiry each");
+    // A move each, since level 0 sees 512 ticks; and an expiry each. A call does not go on beyond a chunk.
+    assert!((2_000u32.div_ceil(64)..=2_000 / 56 + 2).contains(&calls), "{calls}");
 }
 
 // Cancel, reschedule, reuse
@@ -409,19 +440,19 @@ fn what_came_out_cannot_be_cancelled_or_moved() {
 fn an_entry_that_is_due_and_not_yet_out_can_be_cancelled() {
     let mut bench = Bench::at(0);
     let ids = [bench.arm(5), bench.arm(5), bench.arm(5)];
-    assert_eq!(bench.step(5, 1), (vec![ids[0]], Progress::More));
+    assert_eq!(bench.step(5, 1), (vec![ids[2]], Progress::More));
     assert!(bench.cancel(ids[1]));
-    assert_eq!(bench.advance(5), [ids[2]]);
+    assert_eq!(bench.advance(5), [ids[0]]);
 }
 
 #[test]
 fn an_entry_that_is_due_and_not_yet_out_can_be_moved_later() {
     let mut bench = Bench::at(0);
     let ids = [bench.arm(5), bench.arm(5)];
-    assert_eq!(bench.step(5, 1), (vec![ids[0]], Progress::More));
-    assert!(bench.reschedule(ids[1], 6));
+    assert_eq!(bench.step(5, 1), (vec![ids[1]], Progress::More));
+    assert!(bench.reschedule(ids[0], 6));
     assert_eq!(bench.advance(5), []);
-    assert_eq!(bench.advance(6), [ids[1]]);
+    assert_eq!(bench.advance(6), [ids[0]]);
 }
 
 #[test]
@@ -546,18 +577,10 @@ fn a_wheel_given_another_slab_ends_and_does_not_panic() {
 }
 
 #[test]
-fn check_finds_a_broken_link() {
-    let mut bench = Bench::at(0);
-    let ids = [bench.arm(300), bench.arm(301), bench.arm(302)];
-    bench.slab.set_next(ids[1].slot(), ids[1].slot());
-    assert!(bench.wheel.check(&bench.slab).is_err());
-}
-
-#[test]
 fn check_finds_a_deadline_changed_behind_the_wheel() {
     let mut bench = Bench::at(0);
-    let id = bench.arm(300);
-    assert!(!bench.slab.set_deadline(id, Tick(70_000)), "the slab refuses");
-    bench.slab.cell_mut(id.slot()).unwrap().deadline = Tick(70_000);
-    assert_eq!(bench.wheel.check(&bench.slab).unwrap_err().invariant, "W2");
+    let id = bench.arm(70_000);
+    assert!(!bench.slab.set_deadline(id, Tick(300)), "the slab refuses");
+    bench.slab.cell_mut(id.slot()).unwrap().deadline = Tick(300);
+    assert_eq!(bench.wheel.check(&bench.slab).unwrap_err().invariant, "W1");
 }

@@ -158,7 +158,6 @@ impl Machine {
             reading: opening.reading,
         };
         machine.append(&Record::Epoch(epoch), Durability::Synced, now);
-        machine.state.slab_mut().rebuild_free();
         machine.place_all(now);
         machine
     }

@@ -1,0 +1,236 @@
+//! Time: what is due comes out, what is next moves closer.
+
+use super::*;
+
+/// Items of a slot from which on it is emptied ahead of its time.
+pub(super) const WORTH_AHEAD: u32 = 64;
+
+/// Items that have to be behind before crumbs are paid: fewer would touch more lines than items.
+const CRUMB: u64 = 32;
+
+/// Levels whose next slot is emptied ahead of its time. Those above see a slot end every fifty days or less often.
+pub(super) const AHEAD_LEVELS: core::ops::RangeInclusive<usize> = 1..=3;
+
+/// How far ahead entries are asked for.
+const AHEAD: usize = 16;
+
+impl Wheel {
+    /// Moves time to `now` and appends to `due` what has become due, in ascending tick order, also over
+    /// several calls; within a tick the order is not defined. An entry armed after its deadline counts for
+    /// the tick at which it was armed. What comes out is live and unarmed.
+    ///
+    /// Time never goes back: an earlier `now` is taken as the wheel's own. At most `budget` items are come
+    /// across, whether due, moved closer or stale; the work is O(levels) for each, and O(levels) for a jump over
+    /// empty time of any length. With [`Progress::Done`] the wheel is at `now`; with [`Progress::More`] it
+    /// stopped at [`Wheel::now`] and has lost nothing. With a budget of 0 nothing is touched, and time moves
+    /// only if there was nothing to touch.
+    pub fn advance(&mut self, slab: &mut Slab, now: Tick, budget: u32, due: &mut Vec<TimerId>) -> Progress {
+        let target = now.max(self.now);
+        let mut left = budget as usize;
+        if self.len == 0 {
+            self.sweep_rest(slab, &mut left);
+        }
+        while let Some(at) = self.look_at.filter(|at| *at <= target) {
+            if left == 0 {
+                return Progress::More;
+            }
+            self.now = at.max(self.now);
+            if !self.land(slab, &mut left, due) {
+                self.look_at = Some(self.now);
+                return Progress::More;
+            }
+            self.look_at = self.next_look();
+        }
+        self.now = target;
+        self.warm_next(slab);
+        Progress::Done
+    }
+
+    /// Does all that is to be done at the present tick; false if the budget ran out first.
+    fn land(&mut self, slab: &mut Slab, left: &mut usize, due: &mut Vec<TimerId>) -> bool {
+        for level in (1..LEVELS).rev() {
+            let current = number(level, self.now);
+            while self.is_occupied(level, current) {
+                if *left == 0 {
+                    return false;
+                }
+                self.bring_down(slab, level, current, usize::MAX, left);
+            }
+        }
+        while self.is_occupied(0, self.now.0) {
+            if *left == 0 {
+                return false;
+            }
+            self.hand_out(slab, left, due);
+        }
+        for level in AHEAD_LEVELS {
+            while let Some((next, behind)) = self.behind(level) {
+                if *left == 0 {
+                    return false;
+                }
+                self.bring_down(slab, level, next, behind, left);
+            }
+        }
+        while self.is_over_bound() {
+            if *left == 0 {
+                return false;
+            }
+            let max = (*left).min(LARGE);
+            *left -= self.sweep_some(slab, max);
+        }
+        true
+    }
+
+    fn is_occupied(&self, level: usize, number: u64) -> bool {
+        self.levels[level].as_deref().is_some_and(|level| level.is_occupied(ring(number)))
+    }
+
+    /// Takes items of a slot into `run`.
+    fn take_run(&mut self, level: usize, number: u64, max: usize) {
+        let place = ring(number);
+        let Some(home) = self.levels[level].as_deref_mut() else { return };
+        let stack = &mut home.stacks[place];
+        if stack.is_empty() && self.sweep.is_at(level, place) {
+            *stack = self.sweep.end();
+        }
+        self.pool.pop_run(stack, max, &mut self.run);
+        if stack.is_empty() && !self.sweep.keeps_at(level, place) {
+            if self.sweep.is_at(level, place) {
+                self.sweep.end();
+            }
+            home.clear(place);
+        }
+    }
+
+    /// Moves up to `max` items of a slot closer.
+    fn bring_down(&mut self, slab: &mut Slab, level: usize, from: u64, max: usize, left: &mut usize) {
+        self.take_run(level, from, max.min(*left).min(LARGE));
+        let run = core::mem::take(&mut self.run);
+        *left -= run.len();
+        let first = start(level, from).0;
+        if shift(level) <= LOW_BITS {
+            let span = (1 << shift(level)) - 1;
+            for item in &run {
+                let tick = Tick(first | item.mark().low() & span).max(self.now);
+                self.file(*item, tick);
+            }
+        } else {
+            run.iter().for_each(|item| slab.prefetch(item.slot()));
+            for item in &run {
+                self.settle(slab, *item, None);
+            }
+        }
+        self.run = run;
+        self.run.clear();
+    }
+
+    /// Hands out what is due now.
+    fn hand_out(&mut self, slab: &mut Slab, left: &mut usize, due: &mut Vec<TimerId>) {
+        self.take_run(0, self.now.0, (*left).min(LARGE));
+        let run = core::mem::take(&mut self.run);
+        *left -= run.len();
+        run.iter().take(AHEAD).for_each(|item| slab.prefetch(item.slot()));
+        for (at, item) in run.iter().enumerate() {
+            if let Some(later) = run.get(at + AHEAD) {
+                slab.prefetch(later.slot());
+            }
+            self.settle(slab, *item, Some(due));
+        }
+        self.run = run;
+        self.run.clear();
+    }
+
+    /// What becomes of an item whose tick has come, or whose tick it does not know whole: its entry is due, or it goes on
+    /// under a new mark, or it was stale.
+    #[inline]
+    fn settle(&mut self, slab: &mut Slab, item: Item, due: Option<&mut Vec<TimerId>>) {
+        let slot = item.slot();
+        let cell = slab.cell_mut(slot).filter(|cell| cell.is_armed_by(self.lane, item.mark()));
+        let Some(cell) = cell else {
+            self.items -= 1;
+            return;
+        };
+        match due {
+            Some(due) if cell.deadline <= self.now => {
+                cell.set_state(State::Live);
+                let id = TimerId::new(slot, cell.generation());
+                self.items -= 1;
+                self.len -= 1;
+                due.extend(id);
+            }
+            _ => {
+                let tick = cell.deadline.max(self.now);
+                cell.mark = cell.mark.next(tick.0);
+                let item = Item::new(slot, cell.mark);
+                self.file(item, tick);
+            }
+        }
+    }
+
+    /// How many items of the next slot of a level should have been moved by now and have not.
+    fn behind(&mut self, level: usize) -> Option<(u64, usize)> {
+        let next = number(level, self.now) + 1;
+        let home = self.levels[level].as_deref_mut()?;
+        let count = home.stacks[ring(next)].len();
+        if home.next != next {
+            if count < WORTH_AHEAD {
+                return None;
+            }
+            (home.next, home.at_first) = (next, count);
+        }
+        let allowed = home.allowed(level, start(level, next).0 - self.now.0);
+        let behind = u64::from(count).saturating_sub(allowed);
+        (behind >= CRUMB).then_some((next, usize::try_from(behind).unwrap_or(usize::MAX)))
+    }
+
+    /// The next tick at which something is to be done.
+    fn next_look(&self) -> Option<Tick> {
+        let mut first: Option<Tick> = None;
+        for (level, found) in self.levels.iter().enumerate() {
+            let Some(home) = found.as_deref() else { continue };
+            let current = number(level, self.now);
+            let Some(found) = current.checked_add(1).and_then(|from| home.next_occupied(current, from))
+            else {
+                continue;
+            };
+            let len = home.stacks[ring(found)].len();
+            let at = match level {
+                0 => start(0, found),
+                _ if !AHEAD_LEVELS.contains(&level) => start(level, found),
+                _ if found > current + 1 => start(level, found - u64::from(len >= WORTH_AHEAD)),
+                _ if home.next == found => {
+                    home.pay_at(level, start(level, found).0, len).max(Tick(self.now.0 + 1))
+                }
+                _ => start(level, found),
+            };
+            if first.is_none_or(|first| at < first) {
+                first = Some(at);
+            }
+        }
+        first
+    }
+
+    /// Asks for the entries of the next tick.
+    fn warm_next(&self, slab: &Slab) {
+        if let Some(home) = self.levels[0].as_deref() {
+            let stack = home.stacks[ring(self.now.0.wrapping_add(1))];
+            if !stack.is_empty() {
+                self.pool.top(stack).iter().rev().take(AHEAD).for_each(|item| slab.prefetch(item.slot()));
+            }
+        }
+    }
+}
+
+impl Level {
+    /// How many items may be left of the next slot when it starts in `ticks`: as many as were there at first, less as
+    /// time goes by.
+    fn allowed(&self, level: usize, ticks: u64) -> u64 {
+        (u64::from(self.at_first) * ticks) >> shift(level)
+    }
+
+    /// When the next slot, which starts at `start` and has `count` items left, is behind.
+    fn pay_at(&self, level: usize, start: u64, count: u32) -> Tick {
+        let spare = u64::from(count).saturating_sub(CRUMB);
+        Tick(start - (spare << shift(level)) / u64::from(self.at_first))
+    }
+}
