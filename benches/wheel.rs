@@ -1,4 +1,5 @@
-//! What does one timer cost in the wheel: to insert, cancel, move and expire, beside 1 k, 100 k and 1 M others?
+//! What does one timer cost in the wheel: to insert, cancel, move and expire, beside 1 k, 100 k and 1 M others? With
+//! `HOROLOG_BENCH_LARGE=1` beside 10 M as well.
 //!
 //! Deadlines are spread evenly over an hour of 1 ms ticks, or over a minute where timers expire. Each figure is that of a
 //! `Timers`, so it has the slab's part in it. `fill` starts from nothing and pays for memory; `insert`, `cancel` and
@@ -13,7 +14,12 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use horolog_benches::{HOUR_TICKS, MINUTE_TICKS, Rng, size};
 use horolog_wheel::{Expired, Progress, Tick, TimerId, Timers};
 
-const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];
+/// How many timers are pending.
+fn sizes() -> &'static [usize] {
+    let all = &[1_000, 100_000, 1_000_000, 10_000_000];
+    let large = std::env::var_os("HOROLOG_BENCH_LARGE").is_some();
+    all.get(..3 + usize::from(large)).unwrap_or_default()
+}
 
 /// Operations a sample of the steady-state benches: enough to forget the clock, too few to change the wheel.
 const OPS: usize = 1_000;
@@ -54,6 +60,21 @@ impl Full {
             .collect()
     }
 
+    fn insert_after(&mut self, now: u64) {
+        let deadline = Tick(now + self.deadline().0);
+        self.ids.extend(self.timers.insert(deadline, deadline.0));
+    }
+
+    /// Cancels a random one that is pending; those that have fired meanwhile are forgotten on the way.
+    fn cancel_one(&mut self) {
+        while !self.ids.is_empty() {
+            let at = self.rng.index(self.ids.len());
+            if self.timers.cancel(self.ids.swap_remove(at)).is_some() {
+                return;
+            }
+        }
+    }
+
     fn cancel(&mut self, ids: &[TimerId]) {
         for id in ids {
             black_box(self.timers.cancel(*id));
@@ -63,7 +84,7 @@ impl Full {
 
 fn fill(c: &mut Criterion) {
     let mut group = c.benchmark_group("wheel/fill");
-    for count in SIZES {
+    for &count in sizes() {
         group.throughput(Throughput::Elements(count as u64));
         let mut rng = Rng::new();
         let deadlines: Vec<Tick> = (0..count).map(|_| Tick(1 + rng.below(HOUR_TICKS))).collect();
@@ -82,7 +103,7 @@ fn fill(c: &mut Criterion) {
 fn insert(c: &mut Criterion) {
     let mut group = c.benchmark_group("wheel/insert");
     group.throughput(Throughput::Elements(OPS as u64));
-    for count in SIZES {
+    for &count in sizes() {
         let full = RefCell::new(Full::new(count, HOUR_TICKS));
         let make_room = || {
             let mut full = full.borrow_mut();
@@ -106,7 +127,7 @@ fn insert(c: &mut Criterion) {
 fn cancel(c: &mut Criterion) {
     let mut group = c.benchmark_group("wheel/cancel");
     group.throughput(Throughput::Elements(OPS as u64));
-    for count in SIZES {
+    for &count in sizes() {
         let full = RefCell::new(Full::new(count, HOUR_TICKS));
         let refill = || {
             let mut full = full.borrow_mut();
@@ -121,10 +142,70 @@ fn cancel(c: &mut Criterion) {
     }
 }
 
+/// The same, handed over 64 at a time.
+fn cancel_in_64s(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wheel/cancel_in_64s");
+    group.throughput(Throughput::Elements(OPS as u64));
+    for &count in sizes() {
+        let full = RefCell::new(Full::new(count, HOUR_TICKS));
+        let refill = || {
+            let mut full = full.borrow_mut();
+            while full.ids.len() < count {
+                full.insert();
+            }
+            full.pick()
+        };
+        let mut words = Vec::new();
+        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
+            b.iter_batched(
+                refill,
+                |leaving| {
+                    for ids in leaving.chunks(64) {
+                        full.borrow_mut().timers.cancel_many(ids, &mut words);
+                        black_box(&words);
+                        words.clear();
+                    }
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+/// Of ten operations each inserts, nine cancel at random, and one lets time pass until something is due; what is due more
+/// than one is inserted again, so that the number stays.
+fn churn(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wheel/churn_minute");
+    group.throughput(Throughput::Elements(OPS as u64));
+    for &count in sizes() {
+        let mut full = Full::new(count, MINUTE_TICKS);
+        let mut expired: Vec<Expired> = Vec::new();
+        let mut now = 0;
+        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
+            b.iter(|| {
+                for op in 0..OPS {
+                    full.insert_after(now);
+                    if op % 10 < 9 {
+                        full.cancel_one();
+                        continue;
+                    }
+                    while expired.is_empty() {
+                        now += 1;
+                        let progress = full.timers.advance(Tick(now), u32::MAX, &mut expired);
+                        debug_assert_eq!(progress, Progress::Done);
+                    }
+                    (1..expired.len()).for_each(|_| full.insert_after(now));
+                    expired.clear();
+                }
+            });
+        });
+    }
+}
+
 fn reschedule(c: &mut Criterion) {
     let mut group = c.benchmark_group("wheel/reschedule");
     group.throughput(Throughput::Elements(OPS as u64));
-    for count in SIZES {
+    for &count in sizes() {
         let full = RefCell::new(Full::new(count, HOUR_TICKS));
         let choose = || {
             let full = &mut *full.borrow_mut();
@@ -166,7 +247,7 @@ fn pass_a_minute(timers: &mut Timers, mut at_each: impl FnMut()) {
 fn expire(c: &mut Criterion) {
     let mut group = c.benchmark_group("wheel/expire_minute_by_ticks");
     group.sample_size(10);
-    for count in SIZES {
+    for &count in sizes() {
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
             b.iter_batched_ref(
@@ -185,7 +266,7 @@ fn expire(c: &mut Criterion) {
 fn worst_tick(c: &mut Criterion) {
     let mut group = c.benchmark_group("wheel/worst_tick_of_a_minute");
     group.sample_size(10);
-    for count in [100_000, 1_000_000] {
+    for &count in sizes().iter().skip(1) {
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
             b.iter_custom(|iterations| {
                 let mut sum = Duration::ZERO;
@@ -230,6 +311,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2));
-    targets = fill, insert, cancel, reschedule, expire, worst_tick, empty_hour
+    targets = fill, insert, cancel, cancel_in_64s, reschedule, churn, expire, worst_tick, empty_hour
 }
 criterion_main!(benches);

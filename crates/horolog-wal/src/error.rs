@@ -127,7 +127,8 @@ pub struct Corruption {
     pub why: Fault,
 }
 
-/// The records that cannot be read, as far as they are known.
+/// The records that cannot be read, as far as they are known. With `first` above `last` there is none: what is damaged is
+/// the log's own, a SEAL that a LINK names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
     /// The first of them; `None` if what came before cannot be known either.
@@ -139,6 +140,7 @@ pub struct Lost {
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.first, self.last) {
+            (Some(first), Some(last)) if first > last => f.write_str("no record"),
             (Some(first), Some(last)) => write!(f, "LSN {first} to {last}"),
             (Some(first), None) => write!(f, "LSN {first} and later"),
             (None, Some(last)) => write!(f, "records up to LSN {last}"),

@@ -23,7 +23,7 @@
 //! # Invariants (checked by [`Slab::check`])
 //!
 //! - **S1** `len` is the number of live cells.
-//! - **S2** No cell has a generation above the highest known of its segment.
+//! - **S2** No cell has a generation above the highest known of its page.
 //! - **S3** At most one page without a slot in use is kept.
 //! - **S4** Every usable free slot is among the free slots of its page, and no slot that is taken.
 //! - **S5** No slot at or above `slots` is taken, and `slots` is not above `slots_max`.
@@ -34,7 +34,6 @@ use crate::bit_tree::BitTree;
 use crate::{GENERATION_MAX, Tick, TimerId};
 pub(crate) use cell::{Cell, State};
 pub use error::OccupyError;
-use floors::Floors;
 use page::{PAGE_SLOTS, Page};
 
 mod cell;
@@ -109,11 +108,13 @@ pub struct Slab {
     pages: Vec<Page>,
     /// Pages with free slots.
     free: BitTree,
-    /// The page that new entries go to while it has room.
+    /// The page that new entries go to while it has room, and the floor of its segment.
     at_hand: usize,
+    floor_at_hand: u32,
     /// Pages that are stored and wholly free.
     spare: usize,
-    floors: Vec<Floors>,
+    /// Of each segment: new ids of its slots have generations above this.
+    floors: Vec<u32>,
     live: usize,
     slots: u32,
     slots_max: u32,
@@ -148,6 +149,7 @@ impl Slab {
             pages: Vec::new(),
             free: BitTree::new(),
             at_hand: 0,
+            floor_at_hand: 0,
             spare: 0,
             floors: Vec::new(),
             live: 0,
@@ -167,17 +169,16 @@ impl Slab {
     /// O(1).
     #[inline]
     pub fn reserve(&mut self) -> Option<TimerId> {
-        loop {
-            let slot = self.next_free()?;
-            let generation = self.next_generation(slot);
-            self.take(slot);
-            // A slot whose generations are used up is dropped where it turns up: it is not free any more.
-            if let Some(generation) = generation {
-                self.cell_mut(slot)?.reserve(generation);
-                self.slots = self.slots.max(slot + 1);
-                return TimerId::new(slot, generation);
-            }
-        }
+        let (slot, generation, ()) = self.take_free(|cell, generation| cell.reserve(generation))?;
+        TimerId::new(slot, generation)
+    }
+
+    /// [`reserve`](Self::reserve) and [`occupy`](Self::occupy) in one step, for those who need not know an id before they
+    /// decide.
+    #[inline]
+    pub fn insert(&mut self, deadline: Tick, word: u64) -> Option<TimerId> {
+        let (slot, generation, ()) = self.begin(deadline, word, |_| ())?;
+        TimerId::new(slot, generation)
     }
 
     /// Gives back an id that was reserved and not occupied; false if `id` is no such id.
@@ -234,8 +235,7 @@ impl Slab {
         cell.occupy(generation, deadline, word);
         self.live += 1;
         self.slots = self.slots.max(slot + 1);
-        let highest = &mut self.floors_mut(slot / SEGMENT_SLOTS).highest;
-        *highest = generation.max(*highest);
+        self.pages[page].note_generation(generation);
         Ok(())
     }
 
@@ -260,6 +260,15 @@ impl Slab {
         }
         self.put_back(id.slot());
         true
+    }
+
+    /// [`end`](Self::end) and [`free`](Self::free) in one step: the entry as it was; `None` if `id` is not live, or armed.
+    #[inline]
+    pub fn remove(&mut self, id: TimerId) -> Option<Entry> {
+        let cell = self.cell_mut(id.slot()).filter(|cell| cell.is(id.generation(), State::Live))?;
+        let entry = Entry { id, deadline: cell.deadline, word: cell.word, armed: None };
+        self.finish(id.slot());
+        Some(entry)
     }
 }
 
@@ -340,21 +349,61 @@ impl Slab {
     pub fn bytes(&self) -> usize {
         let stored: usize = self.pages.iter().map(Page::bytes).sum();
         let pages = self.pages.capacity() * size_of::<Page>();
-        let floors = self.floors.capacity() * size_of::<Floors>();
+        let floors = self.floors.capacity() * size_of::<u32>();
         stored + pages + floors + self.free.bytes()
     }
 }
 
 /// Free slots.
 impl Slab {
-    /// The free slot to use next.
+    /// Takes a free slot for its next life, and does something with its cell. Gives the slot and the generation.
     #[inline]
-    fn next_free(&mut self) -> Option<u32> {
-        if !self.pages.get(self.at_hand).is_some_and(Page::has_free) {
-            self.at_hand = self.page_with_free()?;
+    fn take_free<R>(&mut self, with: impl FnOnce(&mut Cell, u32) -> R) -> Option<(u32, u32, R)> {
+        loop {
+            let Some(taken) = self.pages.get_mut(self.at_hand).and_then(Page::take_first) else {
+                self.at_hand = self.page_with_free()?;
+                self.note_floors();
+                continue;
+            };
+            self.spare -= usize::from(taken.was_spare);
+            if taken.is_full {
+                self.free.remove(self.at_hand);
+            }
+            let last = taken.cell.generation().max(self.floor_at_hand);
+            // A slot whose generations are used up is dropped where it turns up: it is not free any more.
+            if last < GENERATION_MAX {
+                *taken.highest = (last + 1).max(*taken.highest);
+                let slot = u32::try_from(self.at_hand * PAGE_SLOTS + taken.at).ok()?;
+                self.slots = self.slots.max(slot + 1);
+                return Some((slot, last + 1, with(taken.cell, last + 1)));
+            }
         }
-        let at = self.pages.get(self.at_hand)?.first_free();
-        u32::try_from(self.at_hand * PAGE_SLOTS + at).ok()
+    }
+
+    /// Makes a new entry live, and unarmed unless `with` says otherwise.
+    #[inline]
+    pub(crate) fn begin<R>(
+        &mut self,
+        deadline: Tick,
+        word: u64,
+        with: impl FnOnce(&mut Cell) -> R,
+    ) -> Option<(u32, u32, R)> {
+        let begun = self.take_free(|cell, generation| {
+            cell.occupy(generation, deadline, word);
+            with(cell)
+        })?;
+        self.live += 1;
+        Some(begun)
+    }
+
+    /// Ends and frees the live entry of a slot.
+    #[inline]
+    pub(crate) fn finish(&mut self, slot: u32) {
+        if let Some(cell) = self.cell_mut(slot) {
+            cell.set_state(State::Free);
+        }
+        self.live -= 1;
+        self.put_back(slot);
     }
 
     /// The lowest page with a free slot whose generations are not used up; a new one if need be.
@@ -369,6 +418,7 @@ impl Slab {
                 if is_new {
                     self.grow(page);
                 }
+                self.store(page);
                 return Some(page);
             }
             if is_new && segment as usize >= self.floors.len() {
@@ -390,12 +440,18 @@ impl Slab {
         }
     }
 
-    #[inline]
+    /// Stores a page.
+    fn store(&mut self, number: usize) {
+        let Some(page) = self.pages.get_mut(number).filter(|page| !page.is_stored()) else { return };
+        page.store((self.slots_max as usize).saturating_sub(number * PAGE_SLOTS));
+        self.spare += usize::from(page.is_spare());
+    }
+
     fn take(&mut self, slot: u32) {
         let (number, at) = place_of(slot);
+        self.store(number);
         let Some(page) = self.pages.get_mut(number) else { return };
         self.spare -= usize::from(page.is_spare());
-        page.store((self.slots_max as usize).saturating_sub(number * PAGE_SLOTS));
         page.take(at);
         if !page.has_free() {
             self.free.remove(number);

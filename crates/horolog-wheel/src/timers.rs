@@ -25,31 +25,31 @@ pub struct Expired {
 pub struct Timers {
     slab: Slab,
     wheel: Wheel,
-    /// What `advance` gets from the wheel; kept so that its memory is. Empty between calls.
-    due: Vec<TimerId>,
 }
 
 impl Timers {
     /// No timers, at `now`.
     #[must_use]
     pub fn new(now: Tick) -> Self {
-        Self { slab: Slab::new(), wheel: Wheel::new(Lane::First, now), due: Vec::new() }
+        Self { slab: Slab::new(), wheel: Wheel::new(Lane::First, now) }
     }
 
     /// Adds a timer. One whose deadline has come already expires at the next advance.
     ///
     /// `None` if no slot is left: 2^32 - 1 timers are pending.
     pub fn insert(&mut self, deadline: Tick, word: u64) -> Option<TimerId> {
-        let id = self.slab.reserve()?;
-        self.slab.occupy(id, deadline, word).ok()?;
-        self.wheel.insert(&mut self.slab, id, deadline);
-        Some(id)
+        self.wheel.insert_new(&mut self.slab, deadline, word)
     }
 
     /// Removes a timer and gives its word back; `None` if it is not pending.
     pub fn cancel(&mut self, id: TimerId) -> Option<u64> {
-        self.wheel.cancel(&mut self.slab, id);
-        self.remove(id).map(|entry| entry.word)
+        self.wheel.remove(&mut self.slab, id)
+    }
+
+    /// Removes timers, and appends for each of `ids`, in order, its word, or `None` if it is not pending. Quicker than one
+    /// by one when there are many timers: see [`Wheel::remove_many`].
+    pub fn cancel_many(&mut self, ids: &[TimerId], words: &mut Vec<Option<u64>>) {
+        self.wheel.remove_many(&mut self.slab, ids, words);
     }
 
     /// Moves the deadline of a pending timer, earlier or later; false if it is not pending.
@@ -60,12 +60,10 @@ impl Timers {
     /// Moves time to `now` and appends to `expired` what has become due, in tick order. The rules, those of
     /// `budget` too, are those of [`Wheel::advance`].
     pub fn advance(&mut self, now: Tick, budget: u32, expired: &mut Vec<Expired>) -> Progress {
-        let mut due = core::mem::take(&mut self.due);
-        let progress = self.wheel.advance(&mut self.slab, now, budget, &mut due);
-        let entries = due.drain(..).filter_map(|id| self.remove(id));
-        expired.extend(entries.map(|Entry { id, deadline, word, .. }| Expired { id, deadline, word }));
-        self.due = due;
-        progress
+        self.wheel.advance_with(&mut self.slab, now, budget, |slab, id| {
+            let entry = slab.remove(id);
+            expired.extend(entry.map(|Entry { id, deadline, word, .. }| Expired { id, deadline, word }));
+        })
     }
 
     /// When to advance next: never late, possibly early; see [`Wheel::next_wake`]. `None` if nothing is
@@ -84,7 +82,7 @@ impl Timers {
     /// Bytes of memory taken from the allocator.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.slab.bytes() + self.wheel.bytes() + self.due.capacity() * size_of::<TimerId>()
+        self.slab.bytes() + self.wheel.bytes()
     }
 
     /// The time it is here.
@@ -103,13 +101,5 @@ impl Timers {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slab.is_empty()
-    }
-
-    /// Ends and frees a timer that is in no wheel.
-    fn remove(&mut self, id: TimerId) -> Option<Entry> {
-        let entry = self.slab.get(id)?;
-        self.slab.end(id);
-        self.slab.free(id);
-        Some(entry)
     }
 }

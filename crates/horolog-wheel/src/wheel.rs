@@ -202,6 +202,32 @@ impl Wheel {
         true
     }
 
+    /// Makes an entry and arms it, in one step: its id; `None` if the slab is full.
+    #[inline]
+    pub fn insert_new(&mut self, slab: &mut Slab, deadline: Tick, word: u64) -> Option<TimerId> {
+        let tick = deadline.max(self.now);
+        let armed = State::armed(self.lane);
+        let (slot, generation, mark) = slab.begin(deadline, word, |cell| {
+            cell.mark = cell.mark.next(tick.0);
+            cell.set_state(armed);
+            cell.mark
+        })?;
+        self.len += 1;
+        self.add(Item::new(slot, mark), tick);
+        TimerId::new(slot, generation)
+    }
+
+    /// Disarms the entry `id`, and ends and frees it, in one step: its payload word; `None` if it is not armed here.
+    #[inline]
+    pub fn remove(&mut self, slab: &mut Slab, id: TimerId) -> Option<u64> {
+        let armed = State::armed(self.lane);
+        let word = slab.cell(id.slot()).filter(|cell| cell.is(id.generation(), armed))?.word;
+        slab.finish(id.slot());
+        self.len -= 1;
+        self.keep_bound(slab);
+        Some(word)
+    }
+
     /// Disarms the entry `id`, which stays live; false if it is not armed here.
     ///
     /// O(1), amortised: while there are many stale items, a cancel looks at up to 64 of them.
@@ -214,6 +240,34 @@ impl Wheel {
         self.len -= 1;
         self.keep_bound(slab);
         true
+    }
+
+    /// Calls [`cancel`](Self::cancel) for each of `ids`, and appends to `cancelled` what it says.
+    ///
+    /// At a million entries and more a cancel waits for its entry to come from memory. Asked for ahead, several are on
+    /// their way at a time.
+    pub fn cancel_many(&mut self, slab: &mut Slab, ids: &[TimerId], cancelled: &mut Vec<bool>) {
+        self.each_of_many(slab, ids, |wheel, slab, id| cancelled.push(wheel.cancel(slab, id)));
+    }
+
+    /// As [`cancel_many`](Self::cancel_many), for [`remove`](Self::remove).
+    pub fn remove_many(&mut self, slab: &mut Slab, ids: &[TimerId], words: &mut Vec<Option<u64>>) {
+        self.each_of_many(slab, ids, |wheel, slab, id| words.push(wheel.remove(slab, id)));
+    }
+
+    fn each_of_many(
+        &mut self,
+        slab: &mut Slab,
+        ids: &[TimerId],
+        mut each: impl FnMut(&mut Self, &mut Slab, TimerId),
+    ) {
+        ids.iter().take(ASKED_AHEAD).for_each(|id| slab.prefetch(id.slot()));
+        for (at, id) in ids.iter().enumerate() {
+            if let Some(later) = ids.get(at + ASKED_AHEAD) {
+                slab.prefetch(later.slot());
+            }
+            each(self, slab, *id);
+        }
     }
 
     /// Moves the deadline of the entry `id`, earlier or later; false if it is not armed here. O(1), as a cancel.
@@ -321,6 +375,9 @@ impl Wheel {
         (level, number, len)
     }
 }
+
+/// How far ahead entries are asked for.
+const ASKED_AHEAD: usize = 16;
 
 /// Where the item of an armed entry stands, if that is known: not before now and not after the deadline, and so in one
 /// place only if those are less than the bits of a mark apart.

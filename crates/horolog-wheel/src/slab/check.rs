@@ -1,6 +1,6 @@
 //! The invariants of the slab, as code.
 
-use super::{PAGE_SLOTS, Page, SEGMENT_SLOTS, Slab, State, first_slot};
+use super::{PAGE_SLOTS, Page, Slab, State, first_slot};
 use crate::Violation;
 
 impl Slab {
@@ -14,9 +14,6 @@ impl Slab {
         Violation::unless(live == self.live, "S1", "len is not the number of live cells", None)?;
         Violation::unless(self.slots <= self.slots_max, "S5", "more slots than allowed", None)?;
         for (slot, cell) in self.cells() {
-            let highest = self.floors.get((slot / SEGMENT_SLOTS) as usize).map_or(0, |floors| floors.highest);
-            let known = cell.generation() <= highest;
-            Violation::unless(known, "S2", "a generation above the highest known", slot)?;
             let counted = slot < self.slots || cell.state() == State::Free;
             Violation::unless(counted, "S5", "a taken slot is not counted", slot)?;
         }
@@ -27,6 +24,8 @@ impl Slab {
 
     fn check_page(&self, number: u32, page: &Page) -> Result<(), Violation> {
         for (at, slot) in (0..PAGE_SLOTS).zip(first_slot(number)..) {
+            let known = page.generation(at) <= page.highest();
+            Violation::unless(known, "S2", "a generation above the highest known", slot)?;
             let is_free = page.cell(at).is_none_or(|cell| cell.state() == State::Free);
             Violation::unless(is_free || !page.is_free(at), "S4", "a taken slot is among the free", slot)?;
             let usable = is_free && slot < self.slots_max && self.next_generation(slot).is_some();

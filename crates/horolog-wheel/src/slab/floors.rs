@@ -7,31 +7,15 @@
 //! the floor of a segment and `H` the highest generation seen there; a forgotten id has a generation of at
 //! most `max(H, F) + 1`, and [`Slab::raise_floors`] puts the floor exactly there. The next ids are above it.
 
+use super::page::{PAGE_SLOTS, Page};
 use super::{SEGMENT_SLOTS, Slab};
 use crate::GENERATION_MAX;
 #[cfg(doc)]
 use crate::Lookup;
 
-/// What is known of the generations of one segment together.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Floors {
-    /// New ids of these slots have generations above this.
-    pub(super) floor: u32,
-    /// The highest generation that was ever occupied here.
-    pub(super) highest: u32,
-}
+const PAGES_A_SEGMENT: usize = SEGMENT_SLOTS as usize / PAGE_SLOTS;
 
 impl Slab {
-    /// The floors of `segment`, present now if they were not.
-    #[inline]
-    pub(super) fn floors_mut(&mut self, segment: u32) -> &mut Floors {
-        let segment = segment as usize;
-        if segment >= self.floors.len() {
-            self.floors.resize(segment + 1, Floors { floor: self.floor_base, highest: 0 });
-        }
-        &mut self.floors[segment]
-    }
-
     /// Raises the floor of every segment above all generations it can have handed out: to one above the
     /// highest it has seen, and by one at least. Segments not yet present rise by one as well.
     ///
@@ -40,10 +24,14 @@ impl Slab {
     /// as long as slots are freed only when the record that ended them is safe.
     pub fn raise_floors(&mut self) {
         let above = |floor: u32| floor.saturating_add(1).min(GENERATION_MAX);
+        let present = self.pages.len().div_ceil(PAGES_A_SEGMENT).max(self.floors.len());
+        self.floors.resize(present, self.floor_base);
         self.floor_base = above(self.floor_base);
-        for segment in &mut self.floors {
-            segment.floor = above(segment.floor.max(segment.highest));
+        for (segment, floor) in self.floors.iter_mut().enumerate() {
+            let pages = self.pages.iter().skip(segment * PAGES_A_SEGMENT).take(PAGES_A_SEGMENT);
+            *floor = above(pages.map(Page::highest).fold(*floor, u32::max));
         }
+        self.note_floors();
     }
 
     /// Raises all floors to `base` at least.
@@ -58,9 +46,10 @@ impl Slab {
             self.origin = base;
         }
         self.floor_base = self.floor_base.max(base);
-        for segment in &mut self.floors {
-            segment.floor = segment.floor.max(base);
+        for floor in &mut self.floors {
+            *floor = base.max(*floor);
         }
+        self.note_floors();
     }
 
     /// The floor that segments not yet present will have.
@@ -72,7 +61,7 @@ impl Slab {
     /// The floor of `segment`: new ids of its slots have generations above it. A snapshot keeps it.
     #[must_use]
     pub fn floor(&self, segment: u32) -> u32 {
-        self.floors.get(segment as usize).map_or(self.floor_base, |segment| segment.floor)
+        self.floors.get(segment as usize).copied().unwrap_or(self.floor_base)
     }
 
     /// Raises the floor of `segment` to `floor` at least, as when a snapshot gives it back; false if that
@@ -82,8 +71,17 @@ impl Slab {
         if first_slot >= u64::from(self.slots_max) {
             return false;
         }
-        let segment = self.floors_mut(segment);
-        segment.floor = segment.floor.max(floor.min(GENERATION_MAX));
+        let segment = segment as usize;
+        let present = self.floors.len().max(segment + 1);
+        self.floors.resize(present, self.floor_base);
+        self.floors[segment] = self.floors[segment].max(floor.min(GENERATION_MAX));
+        self.note_floors();
         true
+    }
+
+    /// The floor of the page at hand is kept with it.
+    pub(super) fn note_floors(&mut self) {
+        let segment = u32::try_from(self.at_hand / PAGES_A_SEGMENT).unwrap_or(u32::MAX);
+        self.floor_at_hand = self.floor(segment);
     }
 }

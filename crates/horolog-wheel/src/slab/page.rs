@@ -27,6 +27,19 @@ struct Body {
     /// A bit for each word of `free` that is not zero.
     summary: u16,
     free_len: u16,
+    /// No cell has a generation above this.
+    highest: u32,
+}
+
+/// A slot that was free until now.
+pub(super) struct Taken<'a> {
+    pub(super) at: usize,
+    pub(super) cell: &'a mut Cell,
+    pub(super) highest: &'a mut u32,
+    /// No slot of the page was in use before.
+    pub(super) was_spare: bool,
+    /// No slot of the page is free any more.
+    pub(super) is_full: bool,
 }
 
 const _: () = assert!(WORDS == u16::BITS as usize);
@@ -51,12 +64,16 @@ impl Page {
         self.body.as_ref().is_none_or(|body| body.free[at / 64 % WORDS] >> (at % 64) & 1 == 1)
     }
 
-    /// The lowest free slot; if there is none, whatever comes to hand.
+    /// Takes the lowest free slot of a page that is stored; `None` if it is not, or there is none.
     #[inline]
-    pub(super) fn first_free(&self) -> usize {
-        let Some(body) = &self.body else { return 0 };
+    pub(super) fn take_first(&mut self) -> Option<Taken<'_>> {
+        let body = self.body.as_deref_mut().filter(|body| body.free_len > 0)?;
+        let was_spare = usize::from(body.free_len) == PAGE_SLOTS;
         let word = body.summary.trailing_zeros() as usize % WORDS;
-        word * 64 + body.free[word].trailing_zeros() as usize
+        let at = word * 64 + body.free[word].trailing_zeros() as usize;
+        body.take(at);
+        let Body { cells, free_len, highest, .. } = body;
+        Some(Taken { at, cell: &mut cells[at % PAGE_SLOTS], highest, was_spare, is_full: *free_len == 0 })
     }
 
     /// Stores the page, if it is not; its first `slots` are free.
@@ -70,7 +87,8 @@ impl Page {
     #[cold]
     fn make_body(&mut self, slots: usize) {
         let cells = [Cell::unused(self.base); PAGE_SLOTS];
-        let mut body = Box::new(Body { cells, free: [0; WORDS], summary: 0, free_len: 0 });
+        let mut body =
+            Box::new(Body { cells, free: [0; WORDS], summary: 0, free_len: 0, highest: self.base });
         (0..slots.min(PAGE_SLOTS)).for_each(|at| body.put_back(at));
         self.body = Some(body);
     }
@@ -93,7 +111,20 @@ impl Page {
     /// Gives the memory back, if no slot is in use. Ids of theirs stay used up.
     pub(super) fn give_back(&mut self) {
         if let Some(body) = self.body.take_if(|body| usize::from(body.free_len) == PAGE_SLOTS) {
-            self.base = body.cells.iter().map(Cell::generation).fold(self.base, u32::max);
+            self.base = body.highest;
+        }
+    }
+
+    /// No slot has a generation above this.
+    pub(super) fn highest(&self) -> u32 {
+        self.body.as_ref().map_or(self.base, |body| body.highest)
+    }
+
+    /// A slot has this generation now.
+    #[inline]
+    pub(super) fn note_generation(&mut self, generation: u32) {
+        if let Some(body) = &mut self.body {
+            body.highest = body.highest.max(generation);
         }
     }
 

@@ -79,3 +79,18 @@ fn timers_that_are_armed_and_cancelled_leave_no_residue() {
     }
     assert!(most < 128 << 10, "{most} bytes for a thousand timers");
 }
+
+#[test]
+fn many_are_cancelled_as_one_by_one() {
+    let mut timers = Timers::new(Tick(0));
+    let mut ids: Vec<_> =
+        (0..100).map(|word| timers.insert(Tick(word * 77), word).expect("a slot")).collect();
+    let gone = ids[40];
+    assert_eq!(timers.cancel(gone), Some(40));
+    ids.push(ids[3]);
+    let mut words = Vec::new();
+    timers.cancel_many(&ids, &mut words);
+    let expected = (0..100).map(|word| (word != 40).then_some(word)).chain([None]);
+    assert!(words.iter().copied().eq(expected), "{words:?}");
+    assert!(timers.is_empty());
+}

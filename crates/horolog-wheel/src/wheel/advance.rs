@@ -11,9 +11,6 @@ const CRUMB: u64 = 32;
 /// Levels whose next slot is emptied ahead of its time. Those above see a slot end every fifty days or less often.
 pub(super) const AHEAD_LEVELS: core::ops::RangeInclusive<usize> = 1..=3;
 
-/// How far ahead entries are asked for.
-const AHEAD: usize = 16;
-
 impl Wheel {
     /// Moves time to `now` and appends to `due` what has become due, in ascending tick order, also over
     /// several calls; within a tick the order is not defined. An entry armed after its deadline counts for
@@ -25,7 +22,33 @@ impl Wheel {
     /// stopped at [`Wheel::now`] and has lost nothing. With a budget of 0 nothing is touched, and time moves
     /// only if there was nothing to touch.
     pub fn advance(&mut self, slab: &mut Slab, now: Tick, budget: u32, due: &mut Vec<TimerId>) -> Progress {
+        self.advance_with(slab, now, budget, |_, id| due.push(id))
+    }
+
+    /// As [`advance`](Self::advance), but hands each id to `due` while its entry is at hand. Only that entry may be changed.
+    #[inline]
+    pub fn advance_with(
+        &mut self,
+        slab: &mut Slab,
+        now: Tick,
+        budget: u32,
+        mut due: impl FnMut(&mut Slab, TimerId),
+    ) -> Progress {
         let target = now.max(self.now);
+        if self.look_at.is_some_and(|at| at <= target) || (self.len == 0 && self.items > 0) {
+            return self.advance_to(slab, target, budget, &mut due);
+        }
+        self.now = target;
+        Progress::Done
+    }
+
+    fn advance_to(
+        &mut self,
+        slab: &mut Slab,
+        target: Tick,
+        budget: u32,
+        due: &mut impl FnMut(&mut Slab, TimerId),
+    ) -> Progress {
         let mut left = budget as usize;
         if self.len == 0 {
             self.sweep_rest(slab, &mut left);
@@ -47,7 +70,7 @@ impl Wheel {
     }
 
     /// Does all that is to be done at the present tick; false if the budget ran out first.
-    fn land(&mut self, slab: &mut Slab, left: &mut usize, due: &mut Vec<TimerId>) -> bool {
+    fn land(&mut self, slab: &mut Slab, left: &mut usize, due: &mut impl FnMut(&mut Slab, TimerId)) -> bool {
         for level in (1..LEVELS).rev() {
             let current = number(level, self.now);
             while self.is_occupied(level, current) {
@@ -117,7 +140,7 @@ impl Wheel {
         } else {
             run.iter().for_each(|item| slab.prefetch(item.slot()));
             for item in &run {
-                self.settle(slab, *item, None);
+                self.file_again(slab, *item);
             }
         }
         self.run = run;
@@ -125,46 +148,52 @@ impl Wheel {
     }
 
     /// Hands out what is due now.
-    fn hand_out(&mut self, slab: &mut Slab, left: &mut usize, due: &mut Vec<TimerId>) {
+    fn hand_out(&mut self, slab: &mut Slab, left: &mut usize, due: &mut impl FnMut(&mut Slab, TimerId)) {
         self.take_run(0, self.now.0, (*left).min(LARGE));
         let run = core::mem::take(&mut self.run);
         *left -= run.len();
-        run.iter().take(AHEAD).for_each(|item| slab.prefetch(item.slot()));
+        run.iter().take(ASKED_AHEAD).for_each(|item| slab.prefetch(item.slot()));
         for (at, item) in run.iter().enumerate() {
-            if let Some(later) = run.get(at + AHEAD) {
+            if let Some(later) = run.get(at + ASKED_AHEAD) {
                 slab.prefetch(later.slot());
             }
-            self.settle(slab, *item, Some(due));
+            if let Some(id) = self.take_due(slab, *item) {
+                due(slab, id);
+            }
         }
         self.run = run;
         self.run.clear();
     }
 
-    /// What becomes of an item whose tick has come, or whose tick it does not know whole: its entry is due, or it goes on
-    /// under a new mark, or it was stale.
+    /// What becomes of an item whose tick has come: its entry is due, or it goes on, or it was stale.
     #[inline]
-    fn settle(&mut self, slab: &mut Slab, item: Item, due: Option<&mut Vec<TimerId>>) {
-        let slot = item.slot();
-        let cell = slab.cell_mut(slot).filter(|cell| cell.is_armed_by(self.lane, item.mark()));
+    fn take_due(&mut self, slab: &mut Slab, item: Item) -> Option<TimerId> {
+        let cell = slab.cell_mut(item.slot()).filter(|cell| cell.is_armed_by(self.lane, item.mark()));
+        match cell {
+            Some(cell) if cell.deadline <= self.now => {
+                cell.set_state(State::Live);
+                self.items -= 1;
+                self.len -= 1;
+                TimerId::new(item.slot(), cell.generation())
+            }
+            _ => {
+                self.file_again(slab, item);
+                None
+            }
+        }
+    }
+
+    /// Files an item whose tick has passed, or is not known whole, by the deadline of its entry; drops it if it is stale.
+    fn file_again(&mut self, slab: &mut Slab, item: Item) {
+        let cell = slab.cell_mut(item.slot()).filter(|cell| cell.is_armed_by(self.lane, item.mark()));
         let Some(cell) = cell else {
             self.items -= 1;
             return;
         };
-        match due {
-            Some(due) if cell.deadline <= self.now => {
-                cell.set_state(State::Live);
-                let id = TimerId::new(slot, cell.generation());
-                self.items -= 1;
-                self.len -= 1;
-                due.extend(id);
-            }
-            _ => {
-                let tick = cell.deadline.max(self.now);
-                cell.mark = cell.mark.next(tick.0);
-                let item = Item::new(slot, cell.mark);
-                self.file(item, tick);
-            }
-        }
+        let tick = cell.deadline.max(self.now);
+        cell.mark = cell.mark.next(tick.0);
+        let item = Item::new(item.slot(), cell.mark);
+        self.file(item, tick);
     }
 
     /// How many items of the next slot of a level should have been moved by now and have not.
@@ -215,7 +244,12 @@ impl Wheel {
         if let Some(home) = self.levels[0].as_deref() {
             let stack = home.stacks[ring(self.now.0.wrapping_add(1))];
             if !stack.is_empty() {
-                self.pool.top(stack).iter().rev().take(AHEAD).for_each(|item| slab.prefetch(item.slot()));
+                self.pool
+                    .top(stack)
+                    .iter()
+                    .rev()
+                    .take(ASKED_AHEAD)
+                    .for_each(|item| slab.prefetch(item.slot()));
             }
         }
     }
