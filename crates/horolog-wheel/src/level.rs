@@ -59,8 +59,14 @@ impl Level {
 
     /// The first occupied place of the ring from `from` on, not round it.
     pub(crate) fn first_from(&self, from: usize) -> Option<usize> {
-        let mut places = from..SLOTS;
-        places.find(|place| self.is_occupied(*place))
+        let word = from / 64;
+        let rest = self.occupied.get(word)? & (u64::MAX << (from % 64));
+        if rest != 0 {
+            return Some(word * 64 + rest.trailing_zeros() as usize);
+        }
+        let later = usize::from(self.summary) >> (word + 1) << (word + 1);
+        let word = later.trailing_zeros() as usize;
+        Some(word * 64 + self.occupied.get(word)?.trailing_zeros() as usize)
     }
 }
 
@@ -81,6 +87,19 @@ mod tests {
                 level.clear(ring(current + ahead / 2));
                 level.clear(ring(current + ahead));
                 assert_eq!(level.next_occupied(current, current), None);
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_from_a_place_is_not_found_round_the_ring() {
+        for (one, other) in [(0, 511), (63, 64), (5, 6), (127, 400)] {
+            let mut level = Level::EMPTY;
+            level.set(one);
+            level.set(other);
+            for from in 0..=SLOTS {
+                let expected = [one, other].into_iter().find(|place| *place >= from);
+                assert_eq!(level.first_from(from), expected, "{one} and {other} from {from}");
             }
         }
     }

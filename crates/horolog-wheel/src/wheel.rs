@@ -74,6 +74,8 @@ use crate::{Tick, TimerId};
 mod advance;
 mod check;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod model;
 mod sweep;
 #[cfg(test)]

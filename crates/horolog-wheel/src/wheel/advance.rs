@@ -99,7 +99,7 @@ impl Wheel {
                 return false;
             }
             let max = (*left).min(LARGE);
-            *left -= self.sweep_some(slab, max);
+            *left -= self.sweep_some(slab, max).max(1);
         }
         true
     }

@@ -43,12 +43,20 @@ impl Wheel {
     #[inline]
     pub(super) fn keep_bound(&mut self, slab: &Slab) {
         if self.is_over_bound() {
-            self.sweep_some(slab, LARGE);
+            self.sweep_many(slab);
         }
     }
 
-    /// Looks at up to `max` items and drops the stale ones among them; says how many it looked at.
+    /// Looks at 64 items, in as many slots as it takes.
     #[cold]
+    fn sweep_many(&mut self, slab: &Slab) {
+        let mut left = LARGE;
+        while left > 0 && self.is_over_bound() {
+            left -= self.sweep_some(slab, left).max(1);
+        }
+    }
+
+    /// Looks at up to `max` items of a slot and drops the stale ones among them; says how many it looked at.
     pub(super) fn sweep_some(&mut self, slab: &Slab, max: usize) -> usize {
         if !self.sweep.is_on {
             self.find_slot_to_sweep();
@@ -98,7 +106,7 @@ impl Wheel {
     #[cold]
     pub(super) fn sweep_rest(&mut self, slab: &Slab, left: &mut usize) {
         while self.items > 0 && *left > 0 {
-            *left -= self.sweep_some(slab, (*left).min(LARGE));
+            *left -= self.sweep_some(slab, (*left).min(LARGE)).max(1);
         }
         if self.items == 0 {
             self.look_at = None;
