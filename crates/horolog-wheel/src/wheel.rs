@@ -297,17 +297,20 @@ impl Wheel {
 
     /// When to advance next: no entry is due before it. `None` if the wheel is empty.
     ///
-    /// It can be early, if items have to be moved closer at that tick, or stale ones are left there; never late. It is
-    /// [`Wheel::now`] if something is due already, or was left by an advance. Advancing there with a budget brings the
-    /// answer forward: each item costs eight wakes at most. O(levels).
+    /// It can be early, if items have to be moved closer at that tick, or stale ones are left there; never late. A slot of
+    /// thousands is moved closer in parts, ahead of its time: whoever sleeps from wake to wake finds little left to do when
+    /// they are due. It is [`Wheel::now`] if something is due already, or was left by an advance. Advancing there with a
+    /// budget brings the answer forward: each item costs eight wakes at most. O(levels).
     #[must_use]
     pub fn next_wake(&self) -> Option<Tick> {
         if self.is_empty() {
             return None;
         }
         let firsts = self.levels.iter().enumerate().filter_map(|(level, found)| {
+            let home = found.as_deref()?;
             let current = number(level, self.now);
-            found.as_deref()?.next_occupied(current, current).map(|number| start(level, number).max(self.now))
+            let first = home.next_occupied(current, current)?;
+            Some(self.wake_for(home, level, first).max(self.now))
         });
         firsts.min()
     }

@@ -8,6 +8,10 @@ pub(super) const WORTH_AHEAD: u32 = 64;
 /// Items that have to be behind before crumbs are paid: fewer would touch more lines than items.
 const CRUMB: u64 = 32;
 
+/// Items of a slot that are worth waking up for ahead of its time, and how many of them at a time.
+const WORTH_A_WAKE: u32 = 4_096;
+const WAKE_CRUMB: u64 = 1_024;
+
 /// Levels whose next slot is emptied ahead of its time. Those above see a slot end every fifty days or less often.
 pub(super) const AHEAD_LEVELS: core::ops::RangeInclusive<usize> = 1..=3;
 
@@ -212,6 +216,19 @@ impl Wheel {
         (behind >= CRUMB).then_some((next, usize::try_from(behind).unwrap_or(usize::MAX)))
     }
 
+    /// When an owner that sleeps has to look at slot `first`, the first occupied one of a level.
+    pub(super) fn wake_for(&self, home: &Level, level: usize, first: u64) -> Tick {
+        let len = home.stacks[ring(first)].len();
+        let current = number(level, self.now);
+        if !AHEAD_LEVELS.contains(&level) || first == current {
+            start(level, first)
+        } else if home.next == first {
+            home.pay_at(level, start(level, first).0, len, WAKE_CRUMB).max(Tick(self.now.0 + 1))
+        } else {
+            start(level, first - u64::from(len >= WORTH_A_WAKE))
+        }
+    }
+
     /// The next tick at which something is to be done.
     fn next_look(&self) -> Option<Tick> {
         let mut first: Option<Tick> = None;
@@ -228,7 +245,7 @@ impl Wheel {
                 _ if !AHEAD_LEVELS.contains(&level) => start(level, found),
                 _ if found > current + 1 => start(level, found - u64::from(len >= WORTH_AHEAD)),
                 _ if home.next == found => {
-                    home.pay_at(level, start(level, found).0, len).max(Tick(self.now.0 + 1))
+                    home.pay_at(level, start(level, found).0, len, CRUMB).max(Tick(self.now.0 + 1))
                 }
                 _ => start(level, found),
             };
@@ -262,9 +279,9 @@ impl Level {
         (u64::from(self.at_first) * ticks) >> shift(level)
     }
 
-    /// When the next slot, which starts at `start` and has `count` items left, is behind.
-    fn pay_at(&self, level: usize, start: u64, count: u32) -> Tick {
-        let spare = u64::from(count).saturating_sub(CRUMB);
+    /// When the next slot, which starts at `start` and has `count` items left, is behind by `crumb`.
+    fn pay_at(&self, level: usize, start: u64, count: u32, crumb: u64) -> Tick {
+        let spare = u64::from(count).saturating_sub(crumb);
         Tick(start - (spare << shift(level)) / u64::from(self.at_first))
     }
 }

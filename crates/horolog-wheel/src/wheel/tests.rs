@@ -584,3 +584,24 @@ fn check_finds_a_deadline_changed_behind_the_wheel() {
     bench.slab.cell_mut(id.slot()).unwrap().deadline = Tick(300);
     assert_eq!(bench.wheel.check(&bench.slab).unwrap_err().invariant, "W1");
 }
+
+#[test]
+fn an_owner_that_sleeps_from_wake_to_wake_finds_little_left_when_many_are_due() {
+    const MANY: u32 = 50_000;
+    let (mut slab, mut wheel) = (Slab::new(), Wheel::new(Lane::First, Tick(17)));
+    let deadline = Tick(40_000_000);
+    for _ in 0..MANY {
+        wheel.insert_new(&mut slab, deadline, 0).unwrap();
+    }
+    let (mut wakes, mut due) = (0, Vec::new());
+    while let Some(wake) = wheel.next_wake().filter(|wake| *wake < deadline) {
+        // What a wake is worth, and what comes with the tick on which it falls.
+        let progress = wheel.advance(&mut slab, wake, 1_024 + MANY / 256 + 1, &mut due);
+        assert_eq!(progress, Progress::Done, "too much to do at {wake}");
+        wakes += 1;
+    }
+    assert_eq!(due, []);
+    assert!(wakes < 4 * MANY / 1_024, "{wakes} wakes");
+    assert_eq!(wheel.advance(&mut slab, deadline, MANY + 1_024, &mut due), Progress::Done);
+    assert_eq!(due.len(), MANY as usize);
+}
