@@ -104,6 +104,9 @@ impl Pool {
     /// Takes up to `max` items off the top, from one chunk, and puts them behind those in `run`.
     #[inline]
     pub(crate) fn pop_run(&mut self, stack: &mut Stack, max: usize, run: &mut Vec<Item>) {
+        if stack.is_empty() {
+            return;
+        }
         let in_top = stack.len_of_top();
         let rest = in_top.saturating_sub(u32::try_from(max).unwrap_or(u32::MAX));
         let count = in_top - rest;

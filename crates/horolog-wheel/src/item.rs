@@ -18,7 +18,10 @@ const LOW: u32 = (1 << LOW_BITS) - 1;
 pub(crate) struct Mark(pub(crate) u32);
 
 impl Mark {
-    pub(crate) const NONE: Self = Self(0);
+    /// Of no tick; the tag is the lowest 8 bits.
+    pub(crate) const fn with_tag(tag: u32) -> Self {
+        Self(tag << LOW_BITS)
+    }
 
     /// The mark of the next item of an entry whose last one had this mark.
     pub(crate) const fn next(self, tick: u64) -> Self {

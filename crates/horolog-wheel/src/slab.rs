@@ -2,8 +2,8 @@
 //!
 //! The slab is one long row of slots. An entry lives in a slot, and its [`TimerId`] says which slot and which
 //! of that slot's lives it is, so finding an entry is reading an array. Cells of 24 bytes are stored in pages of 1 024
-//! slots, allocated when first used, never moved, and given back when no slot of theirs is in use (but for one page). The
-//! ids of a page that was given back stay used up.
+//! slots, allocated when first used, never moved, and given back when no slot of theirs is in use (but for one page, and not
+//! during a replay). The ids of a page that was given back stay used up.
 //!
 //! # The life of a slot
 //!
@@ -24,7 +24,8 @@
 //!
 //! - **S1** `len` is the number of live cells.
 //! - **S2** No cell has a generation above the highest known of its page.
-//! - **S3** At most one page without a slot in use is kept.
+//! - **S3** `spare` is the number of stored pages without a slot in use. Only pages of a slab that draws ids are given back,
+//!   and those that were replayed before the floors were raised: later ids are above all generations of theirs.
 //! - **S4** Every usable free slot is among the free slots of its page, and no slot that is taken.
 //! - **S5** No slot at or above `slots` is taken, and `slots` is not above `slots_max`.
 
@@ -113,6 +114,9 @@ pub struct Slab {
     floor_at_hand: u32,
     /// Pages that are stored and wholly free.
     spare: usize,
+    /// Has this slab drawn an id itself? Until then it replays ids that another one drew, in whatever order, and must
+    /// remember the last generation of each slot: no page is given back.
+    draws: bool,
     /// Of each segment: new ids of its slots have generations above this.
     floors: Vec<u32>,
     live: usize,
@@ -151,6 +155,7 @@ impl Slab {
             at_hand: 0,
             floor_at_hand: 0,
             spare: 0,
+            draws: false,
             floors: Vec::new(),
             live: 0,
             slots: 0,
@@ -169,7 +174,7 @@ impl Slab {
     /// O(1).
     #[inline]
     pub fn reserve(&mut self) -> Option<TimerId> {
-        let (slot, generation, ()) = self.take_free(|cell, generation| cell.reserve(generation))?;
+        let (slot, generation, ()) = self.take_free(|cell, _, generation| cell.reserve(generation))?;
         TimerId::new(slot, generation)
     }
 
@@ -358,7 +363,8 @@ impl Slab {
 impl Slab {
     /// Takes a free slot for its next life, and does something with its cell. Gives the slot and the generation.
     #[inline]
-    fn take_free<R>(&mut self, with: impl FnOnce(&mut Cell, u32) -> R) -> Option<(u32, u32, R)> {
+    fn take_free<R>(&mut self, with: impl FnOnce(&mut Cell, &mut u32, u32) -> R) -> Option<(u32, u32, R)> {
+        self.draws = true;
         loop {
             let Some(taken) = self.pages.get_mut(self.at_hand).and_then(Page::take_first) else {
                 self.at_hand = self.page_with_free()?;
@@ -372,10 +378,9 @@ impl Slab {
             let last = taken.cell.generation().max(self.floor_at_hand);
             // A slot whose generations are used up is dropped where it turns up: it is not free any more.
             if last < GENERATION_MAX {
-                *taken.highest = (last + 1).max(*taken.highest);
                 let slot = u32::try_from(self.at_hand * PAGE_SLOTS + taken.at).ok()?;
                 self.slots = self.slots.max(slot + 1);
-                return Some((slot, last + 1, with(taken.cell, last + 1)));
+                return Some((slot, last + 1, with(taken.cell, taken.highest, last + 1)));
             }
         }
     }
@@ -388,8 +393,9 @@ impl Slab {
         word: u64,
         with: impl FnOnce(&mut Cell) -> R,
     ) -> Option<(u32, u32, R)> {
-        let begun = self.take_free(|cell, generation| {
+        let begun = self.take_free(|cell, highest, generation| {
             cell.occupy(generation, deadline, word);
+            *highest = generation.max(*highest);
             with(cell)
         })?;
         self.live += 1;
@@ -470,10 +476,10 @@ impl Slab {
         }
         page.put_back(at);
         if page.is_spare() {
-            if self.spare > 0 {
+            if self.draws && self.spare > 0 {
                 page.give_back();
             } else {
-                self.spare = 1;
+                self.spare += 1;
             }
         }
     }

@@ -53,8 +53,9 @@
 //! - **W3** The bit of a slot is set exactly when the slot has items.
 //! - **W4** `len` is the number of entries of the slab armed here; `items` is the number of items.
 //! - **W5** Nothing is to be done before `look_at`: no slot of level 0 before it has items, no other starts before it.
-//! - **W6** After a cancel or a move there are at most `2 * len` items, a constant, and what one sweep could not yet
-//!   look at.
+//! - **W6** After a cancel or a move there are at most `2 * len` items, a constant, what one sweep could not yet look at,
+//!   and the doubles of current items: of those that an entry had at the same tick, one in 256 has the same tag.
+//! - **W7** Of the next slot of a level, while it is emptied ahead, no more items are left than there were at first.
 //!
 //! Sources: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987, scheme 7; the window of two spans
 //! after Linux' overlapping levels (2016) and Eiffel's swapped windows (NSDI 2019). What is new is in
@@ -225,7 +226,7 @@ impl Wheel {
         let armed = State::armed(self.lane);
         let word = slab.cell(id.slot()).filter(|cell| cell.is(id.generation(), armed))?.word;
         slab.finish(id.slot());
-        self.len -= 1;
+        self.len = self.len.saturating_sub(1);
         self.keep_bound(slab);
         Some(word)
     }
@@ -239,7 +240,7 @@ impl Wheel {
             Some(cell) if cell.is(id.generation(), State::armed(self.lane)) => cell.set_state(State::Live),
             _ => return false,
         }
-        self.len -= 1;
+        self.len = self.len.saturating_sub(1);
         self.keep_bound(slab);
         true
     }
@@ -279,7 +280,7 @@ impl Wheel {
         let mark = match slab.cell_mut(id.slot()) {
             Some(cell) if cell.is(id.generation(), State::armed(self.lane)) => {
                 let is_in_time = deadline >= cell.deadline
-                    || item_tick(cell.mark, cell.deadline, self.now).is_some_and(|item| item <= deadline);
+                    || item_tick(cell.mark, cell.deadline, self.now).is_some_and(|item| item <= tick);
                 cell.deadline = deadline;
                 if is_in_time {
                     // Its item is come across by then, and goes on if that is too early.

@@ -50,7 +50,8 @@ impl Cell {
             deadline: Tick::ZERO,
             word: 0,
             life: generation << STATE_BITS | State::Free as u32,
-            mark: Mark::NONE,
+            // As if each life had had one item: when a page that was given back is stored again, tags go on.
+            mark: Mark::with_tag(generation),
         }
     }
 

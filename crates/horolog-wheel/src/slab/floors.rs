@@ -31,6 +31,9 @@ impl Slab {
             let pages = self.pages.iter().skip(segment * PAGES_A_SEGMENT).take(PAGES_A_SEGMENT);
             *floor = above(pages.map(Page::highest).fold(*floor, u32::max));
         }
+        // Ids that come after this are above the floors, and so above all that these pages have seen.
+        self.pages.iter_mut().for_each(Page::give_back);
+        self.spare = 0;
         self.note_floors();
     }
 

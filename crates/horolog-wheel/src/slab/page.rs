@@ -111,7 +111,7 @@ impl Page {
     /// Gives the memory back, if no slot is in use. Ids of theirs stay used up.
     pub(super) fn give_back(&mut self) {
         if let Some(body) = self.body.take_if(|body| usize::from(body.free_len) == PAGE_SLOTS) {
-            self.base = body.highest;
+            self.base = body.highest.max(self.base);
         }
     }
 

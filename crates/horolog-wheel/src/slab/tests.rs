@@ -277,6 +277,87 @@ fn ids_of_a_page_that_was_given_back_are_ended_and_not_given_again() {
     assert!(!given.contains(&id(last.slot(), 9)));
 }
 
+/// Begins and ends of entries, as a log has them.
+type Log = Vec<(bool, TimerId)>;
+
+fn replayed(log: &Log) -> Slab {
+    let mut slab = Slab::new();
+    for (at, (begins, id)) in log.iter().enumerate() {
+        if *begins {
+            assert_eq!(slab.occupy(*id, Tick(1), 0), Ok(()), "record {at}: {id}");
+        } else {
+            assert!(slab.end(*id) && slab.free(*id));
+        }
+    }
+    slab.check().unwrap();
+    slab
+}
+
+/// A slot is freed when its end is durable, two records later. A replay frees at once, and so sees pages wholly free that
+/// never were.
+#[test]
+fn a_replay_takes_every_id_that_was_drawn_however_late_slots_were_freed() {
+    let (mut live, mut log) = (Slab::new(), Log::new());
+    let mut ended = std::collections::VecDeque::new();
+    let mut burst: Vec<_> = (0..2_000).map(|_| begin_quick(&mut live)).collect();
+    log.extend(burst.iter().map(|id| (true, *id)));
+    let held_back = burst.pop().unwrap();
+    assert!(live.end(held_back));
+    ended.push_back(held_back);
+    log.push((false, held_back));
+    for id in burst {
+        assert!(live.end(id) && live.free(id));
+        log.push((false, id));
+    }
+    for _ in 0..100 {
+        let id = begin_quick(&mut live);
+        assert!(live.end(id));
+        log.extend([(true, id), (false, id)]);
+        ended.push_back(id);
+        if ended.len() > 2 {
+            assert!(ended.pop_front().is_some_and(|id| live.free(id)));
+        }
+    }
+    replayed(&log);
+}
+
+#[test]
+fn a_replay_takes_an_id_that_was_promised_while_its_page_was_in_use() {
+    let (mut live, mut log) = (Slab::new(), Log::new());
+    let first_page: Vec<_> = (0..PAGE_SLOTS).map(|_| begin_quick(&mut live)).collect();
+    log.extend(first_page.iter().map(|id| (true, *id)));
+    for _ in 0..5 {
+        let id = begin_quick(&mut live);
+        assert!(live.end(id) && live.free(id));
+        log.extend([(true, id), (false, id)]);
+    }
+    let often = begin_quick(&mut live);
+    let promised = live.reserve().unwrap();
+    log.push((true, often));
+    for id in first_page.into_iter().chain([often]) {
+        assert!(live.end(id) && live.free(id));
+        log.push((false, id));
+    }
+    assert!(promised.generation() < often.generation());
+    live.occupy(promised, Tick(1), 0).unwrap();
+    log.push((true, promised));
+    assert_eq!(replayed(&log).len(), 1);
+}
+
+#[test]
+fn raising_the_floors_gives_back_what_a_replay_left_free() {
+    let mut slab = occupied(&[]);
+    let ids: Vec<_> = (0..5 * 1_024).map(|slot| id(slot, 3)).collect();
+    ids.iter().for_each(|id| slab.occupy(*id, Tick(1), 0).unwrap());
+    ids.iter().for_each(|id| assert!(slab.end(*id) && slab.free(*id)));
+    let before = slab.bytes();
+    slab.raise_floors();
+    slab.check().unwrap();
+    assert!(slab.bytes() < before / 10);
+    assert_eq!(slab.lookup(ids[7]), Lookup::Ended);
+    assert_eq!(slab.reserve().map(|id| id.generation()), Some(5));
+}
+
 fn begin_quick(slab: &mut Slab) -> TimerId {
     let id = slab.reserve().unwrap();
     slab.occupy(id, Tick(1), 0).unwrap();

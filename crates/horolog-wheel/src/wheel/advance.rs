@@ -29,7 +29,8 @@ impl Wheel {
         self.advance_with(slab, now, budget, |_, id| due.push(id))
     }
 
-    /// As [`advance`](Self::advance), but hands each id to `due` while its entry is at hand. Only that entry may be changed.
+    /// As [`advance`](Self::advance), but hands each id to `due` while its entry is at hand. Only that entry may be changed,
+    /// and nothing may unwind from there: entries that are due with it would be lost.
     #[inline]
     pub fn advance_with(
         &mut self,
@@ -98,7 +99,7 @@ impl Wheel {
                 self.bring_down(slab, level, next, behind, left);
             }
         }
-        while self.is_over_bound() {
+        while self.is_over_bound() && !self.sweeps_in_vain() {
             if *left == 0 {
                 return false;
             }
@@ -177,7 +178,7 @@ impl Wheel {
             Some(cell) if cell.deadline <= self.now => {
                 cell.set_state(State::Live);
                 self.items -= 1;
-                self.len -= 1;
+                self.len = self.len.saturating_sub(1);
                 TimerId::new(item.slot(), cell.generation())
             }
             _ => {
@@ -200,11 +201,18 @@ impl Wheel {
         self.file(item, tick);
     }
 
+    /// How many items a slot has, those that a sweep has put aside included.
+    pub(super) fn len_at(&self, level: usize, number: u64) -> u32 {
+        let place = ring(number);
+        let kept = if self.sweep.is_at(level, place) { self.sweep.kept.len() } else { 0 };
+        self.levels[level].as_deref().map_or(0, |home| home.stacks[place].len()) + kept
+    }
+
     /// How many items of the next slot of a level should have been moved by now and have not.
     fn behind(&mut self, level: usize) -> Option<(u64, usize)> {
         let next = number(level, self.now) + 1;
+        let count = self.len_at(level, next);
         let home = self.levels[level].as_deref_mut()?;
-        let count = home.stacks[ring(next)].len();
         if home.next != next {
             if count < WORTH_AHEAD {
                 return None;
@@ -218,7 +226,7 @@ impl Wheel {
 
     /// When an owner that sleeps has to look at slot `first`, the first occupied one of a level.
     pub(super) fn wake_for(&self, home: &Level, level: usize, first: u64) -> Tick {
-        let len = home.stacks[ring(first)].len();
+        let len = self.len_at(level, first);
         let current = number(level, self.now);
         if !AHEAD_LEVELS.contains(&level) || first == current {
             start(level, first)
@@ -239,7 +247,7 @@ impl Wheel {
             else {
                 continue;
             };
-            let len = home.stacks[ring(found)].len();
+            let len = self.len_at(level, found);
             let at = match level {
                 0 => start(0, found),
                 _ if !AHEAD_LEVELS.contains(&level) => start(level, found),
@@ -282,6 +290,6 @@ impl Level {
     /// When the next slot, which starts at `start` and has `count` items left, is behind by `crumb`.
     fn pay_at(&self, level: usize, start: u64, count: u32, crumb: u64) -> Tick {
         let spare = u64::from(count).saturating_sub(crumb);
-        Tick(start - (spare << shift(level)) / u64::from(self.at_first))
+        Tick(start.saturating_sub((spare << shift(level)) / u64::from(self.at_first)))
     }
 }

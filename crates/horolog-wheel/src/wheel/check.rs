@@ -30,6 +30,12 @@ impl Wheel {
                 items > before && self.look_at.is_none_or(|at| start(level, number).max(self.now) < at);
             Violation::unless(!early, "W5", "there is something to do before anybody looks", None)?;
         }
+        for level in super::advance::AHEAD_LEVELS {
+            let next = number(level, self.now) + 1;
+            let home = self.levels[level].as_deref().filter(|home| home.next == next);
+            let grown = home.is_some_and(|home| self.len_at(level, next) > home.at_first);
+            Violation::unless(!grown, "W7", "a slot that is being emptied has grown", None)?;
+        }
         Violation::unless(items == self.items, "W4", "items is not the number of items", None)?;
         let armed = || slab.cells().filter(|(_, cell)| cell.state() == State::armed(self.lane));
         Violation::unless(armed().count() == self.len, "W4", "len is not the number armed here", None)?;

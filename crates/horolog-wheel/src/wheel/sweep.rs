@@ -13,10 +13,12 @@ pub(super) struct Sweep {
     ring: usize,
     is_on: bool,
     pub(super) kept: Stack,
+    /// Items looked at since one was stale.
+    in_vain: usize,
 }
 
 impl Sweep {
-    pub(super) const NONE: Self = Self { level: 0, ring: 0, is_on: false, kept: Stack::EMPTY };
+    pub(super) const NONE: Self = Self { level: 0, ring: 0, is_on: false, kept: Stack::EMPTY, in_vain: 0 };
 
     pub(super) fn is_at(&self, level: usize, ring: usize) -> bool {
         self.is_on && (self.level, self.ring) == (level, ring)
@@ -39,6 +41,11 @@ impl Wheel {
         self.items > bound
     }
 
+    /// Have all items been looked at and none was stale? Doubles of current items, with the same tag, are over the bound.
+    pub(super) fn sweeps_in_vain(&self) -> bool {
+        self.sweep.in_vain > self.items
+    }
+
     /// After a cancel: drops some stale items if there are too many.
     #[inline]
     pub(super) fn keep_bound(&mut self, slab: &Slab) {
@@ -50,6 +57,8 @@ impl Wheel {
     /// Looks at 64 items, in as many slots as it takes.
     #[cold]
     fn sweep_many(&mut self, slab: &Slab) {
+        // There may be a new stale item.
+        self.sweep.in_vain = 0;
         let mut left = LARGE;
         while left > 0 && self.is_over_bound() {
             left -= self.sweep_some(slab, left).max(1);
@@ -76,8 +85,10 @@ impl Wheel {
             let cell = slab.cell(item.slot());
             if cell.is_some_and(|cell| cell.is_armed_by(self.lane, item.mark())) {
                 self.pool.push(&mut self.sweep.kept, *item);
+                self.sweep.in_vain += 1;
             } else {
                 self.items -= 1;
+                self.sweep.in_vain = 0;
             }
         }
         self.run.clear();
@@ -95,7 +106,8 @@ impl Wheel {
         let (mut level, mut ring) = (self.sweep.level, self.sweep.ring + 1);
         for _ in 0..=LEVELS {
             if let Some(found) = self.levels[level].as_deref().and_then(|home| home.first_from(ring)) {
-                self.sweep = Sweep { level, ring: found, is_on: true, kept: Stack::EMPTY };
+                let in_vain = self.sweep.in_vain;
+                self.sweep = Sweep { level, ring: found, is_on: true, kept: Stack::EMPTY, in_vain };
                 return;
             }
             (level, ring) = ((level + 1) % LEVELS, 0);
@@ -105,7 +117,7 @@ impl Wheel {
     /// Nothing is armed: what items there are are stale.
     #[cold]
     pub(super) fn sweep_rest(&mut self, slab: &Slab, left: &mut usize) {
-        while self.items > 0 && *left > 0 {
+        while self.items > 0 && *left > 0 && !self.sweeps_in_vain() {
             *left -= self.sweep_some(slab, (*left).min(LARGE)).max(1);
         }
         if self.items == 0 {

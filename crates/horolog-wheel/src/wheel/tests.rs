@@ -605,3 +605,77 @@ fn an_owner_that_sleeps_from_wake_to_wake_finds_little_left_when_many_are_due() 
     assert_eq!(wheel.advance(&mut slab, deadline, MANY + 1_024, &mut due), Progress::Done);
     assert_eq!(due.len(), MANY as usize);
 }
+
+/// A sweep stands in the slot that becomes the next, has put most of its items aside, and ends in the same call.
+#[test]
+fn items_that_a_sweep_put_aside_are_emptied_ahead_with_the_others() {
+    for seed in 170..180_u64 {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut below = |bound: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % bound
+        };
+        let (mut slab, mut wheel) = (Slab::new(), Wheel::new(Lane::First, Tick(0)));
+        let near = below(1_500);
+        (0..near).for_each(|_| _ = wheel.insert_new(&mut slab, Tick(256), 0).unwrap());
+        let count = 1_000 + below(4_000);
+        let mut ids: Vec<_> =
+            (0..count).map(|_| wheel.insert_new(&mut slab, Tick(512 + below(256)), 0).unwrap()).collect();
+        let left = below(count);
+        while ids.len() as u64 > left {
+            let id = ids.swap_remove(usize::try_from(below(ids.len() as u64)).unwrap());
+            wheel.remove(&mut slab, id).unwrap();
+        }
+        let mut due = Vec::new();
+        for tick in 1..800 {
+            let before = due.len();
+            assert_eq!(wheel.advance(&mut slab, Tick(tick), u32::MAX, &mut due), Progress::Done);
+            assert!(
+                due[before..].iter().all(|id| slab.get(*id).unwrap().deadline == Tick(tick)),
+                "seed {seed}"
+            );
+            if tick % 64 == 0 {
+                wheel.check(&slab).unwrap();
+            }
+        }
+        assert_eq!(due.len() as u64, near + left);
+    }
+}
+
+/// One slot of the slab, armed for the same tick again and again: every 256th item has the same mark.
+#[test]
+fn doubles_of_a_current_item_do_not_keep_a_wheel_busy_for_ever() {
+    let (mut slab, mut wheel) = (Slab::new(), Wheel::new(Lane::First, Tick(0)));
+    let far = Tick(1_000_000);
+    let others: Vec<_> =
+        (0..100_000).map(|n| wheel.insert_new(&mut slab, Tick(500_000 + n), 0).unwrap()).collect();
+    for _ in 0..80_000 {
+        let id = wheel.insert_new(&mut slab, far, 1).unwrap();
+        wheel.remove(&mut slab, id).unwrap();
+    }
+    let kept = wheel.insert_new(&mut slab, far, 1).unwrap();
+    others.iter().for_each(|id| _ = wheel.remove(&mut slab, *id));
+    assert!(wheel.items() > 2 + SLACK, "{} items: there were to be doubles", wheel.items());
+    let near = wheel.insert_new(&mut slab, Tick(5), 2).unwrap();
+    let (mut calls, mut due) = (0, Vec::new());
+    while wheel.advance(&mut slab, Tick(10), 64, &mut due) == Progress::More {
+        calls += 1;
+        assert!(calls < 100, "busy for ever");
+    }
+    assert_eq!(due, [near]);
+    while wheel.advance(&mut slab, far, 64, &mut due) == Progress::More {}
+    assert_eq!(due, [near, kept]);
+    wheel.check(&slab).unwrap();
+}
+
+#[test]
+fn a_wheel_does_not_lose_count_over_an_entry_of_another_wheel() {
+    let mut slab = Slab::new();
+    let (mut one, mut other) = (Wheel::new(Lane::First, Tick(0)), Wheel::new(Lane::First, Tick(0)));
+    let id = one.insert_new(&mut slab, Tick(5), 0).unwrap();
+    other.cancel(&mut slab, id);
+    assert_eq!(other.len(), 0);
+    assert_eq!(one.advance(&mut slab, Tick(9), 9, &mut Vec::new()), Progress::Done);
+}
