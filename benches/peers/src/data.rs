@@ -1,0 +1,120 @@
+//! What the timers are: seeded numbers and spreads of deadlines.
+
+/// An hour, in ticks of one millisecond.
+pub(crate) const HOUR: u64 = 3_600_000;
+
+const MINUTE: u64 = 60_000;
+const DAY: u64 = 24 * HOUR;
+const SECOND: u64 = 1_000;
+
+/// A small generator (SplitMix64): seeded, and cheap beside what is measured.
+#[derive(Clone)]
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    /// The numbers of a run. All peers get the same ones.
+    pub(crate) fn new(run: u64) -> Self {
+        Self(0x484f_524f_4c4f_4721 ^ (run << 32))
+    }
+
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`, which is not 0.
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.draw().checked_rem(n).unwrap_or(0)
+    }
+
+    pub(crate) fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).unwrap_or(0)
+    }
+
+    /// `count` different indices below `len`, in random order.
+    pub(crate) fn sample(&mut self, len: usize, count: usize) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..len).collect();
+        for at in 0..count {
+            let other = at + self.index(len - at);
+            all.swap(at, other);
+        }
+        all.truncate(count);
+        all
+    }
+}
+
+/// How far deadlines are away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// 1 to 60 seconds, evenly.
+    Minute,
+    /// Up to an hour, evenly.
+    Hour,
+    /// A millisecond to a day; each power of ten as likely as the next.
+    Log,
+}
+
+impl Spread {
+    pub(crate) const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Log];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Log => "log",
+        }
+    }
+
+    /// No delay is longer.
+    pub(crate) fn longest(self) -> u64 {
+        match self {
+            Self::Minute => MINUTE,
+            Self::Hour => HOUR,
+            Self::Log => DAY,
+        }
+    }
+
+    pub(crate) fn delay(self, rng: &mut Rng) -> u64 {
+        match self {
+            Self::Minute => SECOND + rng.below(MINUTE - SECOND + 1),
+            Self::Hour => 1 + rng.below(HOUR),
+            Self::Log => log_uniform(rng),
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "1 to 86 400 000")]
+fn log_uniform(rng: &mut Rng) -> u64 {
+    let part = rng.draw() as f64 / u64::MAX as f64;
+    ((DAY as f64).ln() * part).exp() as u64
+}
+
+/// What one run of one peer works on.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) timers: usize,
+    pub(crate) spread: Spread,
+    pub(crate) run: u64,
+}
+
+impl Load {
+    pub(crate) fn rng(&self) -> Rng {
+        Rng::new(self.run)
+    }
+
+    pub(crate) fn delays(&self, rng: &mut Rng, count: usize) -> Vec<u64> {
+        (0..count).map(|_| self.spread.delay(rng)).collect()
+    }
+
+    /// How many timers the steady workloads cancel, insert and move: a tenth, but enough to be measured.
+    pub(crate) fn part(&self) -> usize {
+        if self.timers <= 1_000 { self.timers / 2 } else { self.timers / 10 }
+    }
+
+    /// How often a workload is repeated on new structures, so that small ones outlast the clock.
+    pub(crate) fn repeats(&self, most: usize) -> usize {
+        (200_000 / self.timers.max(1)).clamp(1, most)
+    }
+}

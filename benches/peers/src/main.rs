@@ -1,0 +1,131 @@
+//! What does one timer cost in our wheel, and what in its peers? README.md says how to run it and how to read it.
+#![expect(clippy::expect_used, reason = "a bench stops at the first error")]
+
+mod clock;
+mod data;
+mod field;
+mod memory;
+mod metric;
+mod options;
+mod queue;
+mod queues;
+mod stat;
+mod table;
+mod workloads;
+
+use std::io::IsTerminal;
+use std::process::Command;
+
+use data::Load;
+use metric::Metric;
+use options::{Asked, Options};
+use queues::{btree::Tree, delay_queue::Delays, hash_wheel::HashWheel, heap::Heap};
+use queues::{nexus::Nexus, ours::Ours, sleep::Sleeps};
+use table::{Run, Table};
+use workloads::measure;
+
+#[global_allocator]
+static MEMORY: memory::Counted = memory::Counted;
+
+/// A column of the table.
+#[derive(Clone, Copy)]
+struct Peer {
+    name: &'static str,
+    /// Is what cancelled timers leave behind bounded by the number of the pending ones?
+    is_bounded: bool,
+    measure: fn(&Load) -> Run,
+}
+
+const PEERS: [Peer; 7] = [
+    Peer { name: "ours", is_bounded: true, measure: measure::<Ours> },
+    Peer { name: "heap", is_bounded: true, measure: measure::<Heap> },
+    Peer { name: "btree", is_bounded: true, measure: measure::<Tree> },
+    Peer { name: "delayqueue", is_bounded: true, measure: measure::<Delays> },
+    Peer { name: "tokio", is_bounded: true, measure: measure::<Sleeps> },
+    Peer { name: "hhwt", is_bounded: false, measure: measure::<HashWheel> },
+    Peer { name: "nexus", is_bounded: true, measure: measure::<Nexus> },
+];
+
+impl Peer {
+    fn named(name: &str) -> Option<Self> {
+        PEERS.into_iter().find(|peer| peer.name == name)
+    }
+
+    fn is_ours(&self) -> bool {
+        self.name == "ours"
+    }
+
+    fn column(&self) -> String {
+        format!("{}{}", self.name, if self.is_bounded { "" } else { "*" })
+    }
+}
+
+fn main() {
+    match options::read(std::env::args().skip(1)) {
+        Ok(Asked::Tables(options)) => tables(&options),
+        Ok(Asked::OneRun(peer, load)) => print_run(&(peer.measure)(&load)),
+        Err(error) => {
+            eprintln!("{error}\n\n{}", options::HELP);
+            std::process::exit(2);
+        }
+    }
+}
+
+fn tables(options: &Options) {
+    let Options { runs, spread, .. } = options;
+    println!("deadlines: {}; runs: {runs}, each in a process of its own; one tick is 1 ms", spread.name());
+    println!("* what cancelled timers leave behind is not bounded by the number of the pending ones\n");
+    for timers in &options.sizes {
+        println!("## {timers} timers\n");
+        table(options, *timers).print();
+    }
+}
+
+/// Runs of different peers take turns, so that what changes about the machine changes for all.
+fn table(options: &Options, timers: usize) -> Table {
+    let mut columns: Vec<(Peer, Vec<Run>)> = options.peers.iter().map(|peer| (*peer, Vec::new())).collect();
+    for run in 0..options.runs {
+        let load = Load { timers, spread: options.spread, run };
+        for (peer, runs) in &mut columns {
+            say(&format!("{timers} timers, run {}: {}", run + 1, peer.name));
+            runs.extend(child(peer, &load));
+        }
+    }
+    say("");
+    Table::new(columns)
+}
+
+/// Where the program is, in one line of the terminal.
+fn say(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
+    }
+}
+
+/// One run in a process of its own: memory is touched for the first time, and what the last peer did to the allocator is
+/// gone. `None` if the process failed.
+fn child(peer: &Peer, load: &Load) -> Option<Run> {
+    let program = std::env::current_exe().expect("the program knows where it is");
+    let arguments =
+        [peer.name.into(), load.timers.to_string(), load.run.to_string(), load.spread.name().into()];
+    let output = Command::new(program).arg(options::ONE_RUN).args(arguments).output();
+    let output = output.expect("the program starts a second time");
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        eprintln!("\n{}: {}: {}", peer.name, output.status, error.trim());
+        return None;
+    }
+    Some(read_run(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn print_run(run: &Run) {
+    for (metric, value) in run {
+        println!("{metric:?} {}", value.map_or("wrong".into(), |value| value.to_string()));
+    }
+}
+
+fn read_run(text: &str) -> Run {
+    let named = |name: &str| Metric::ALL.into_iter().find(|metric| format!("{metric:?}") == name);
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    pairs.filter_map(|(name, value)| Some((named(name)?, value.parse().ok()))).collect()
+}

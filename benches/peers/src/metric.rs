@@ -1,0 +1,90 @@
+//! What is measured.
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Metric {
+    Fill,
+    Insert,
+    Cancel,
+    CancelMany,
+    MoveRandom,
+    MoveLater,
+    ExpireTicks,
+    ExpireTick,
+    ExpireJumps,
+    Sum,
+    Churn,
+    WorstPercentile,
+    WorstMax,
+    WorstWork,
+    StallPercentile,
+    StallMax,
+    EmptyHour,
+    EmptyTick,
+    Bytes,
+}
+
+impl Metric {
+    pub(crate) const ALL: [Self; 19] = [
+        Self::Fill,
+        Self::Insert,
+        Self::Cancel,
+        Self::CancelMany,
+        Self::MoveRandom,
+        Self::MoveLater,
+        Self::ExpireTicks,
+        Self::ExpireTick,
+        Self::ExpireJumps,
+        Self::Sum,
+        Self::Churn,
+        Self::WorstPercentile,
+        Self::WorstMax,
+        Self::WorstWork,
+        Self::StallPercentile,
+        Self::StallMax,
+        Self::EmptyHour,
+        Self::EmptyTick,
+        Self::Bytes,
+    ];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Fill => "fill from nothing, ns",
+            Self::Insert => "insert after cancels, ns",
+            Self::Cancel => "cancel one by one, ns",
+            Self::CancelMany => "cancel in 64s, ns",
+            Self::MoveRandom => "reschedule at random, ns",
+            Self::MoveLater => "reschedule later, ns",
+            Self::ExpireTicks => "expire by ticks, ns a timer",
+            Self::ExpireTick => "the same, ns a tick",
+            Self::ExpireJumps => "expire by 1000s, ns a timer",
+            Self::Sum => "insert + cancel + expire, ns",
+            Self::Churn => "churn, ns an operation",
+            Self::WorstPercentile => "worst tick, p99.99, us",
+            Self::WorstMax => "worst tick, max, us",
+            Self::WorstWork => "worst tick, stalls out, us",
+            Self::StallPercentile => "  idle loop, p99.99, us",
+            Self::StallMax => "  idle loop, max, us",
+            Self::EmptyHour => "an empty hour, one call, ns",
+            Self::EmptyTick => "an empty tick, ns",
+            Self::Bytes => "bytes a pending timer",
+        }
+    }
+
+    /// The idle loop is the machine's, not the peer's.
+    pub(crate) fn is_of_the_peer(self) -> bool {
+        !matches!(self, Self::StallPercentile | Self::StallMax)
+    }
+}
+
+/// What a workload measured.
+pub(crate) type Figures = Vec<(Metric, f64)>;
+
+/// A timer fired that should not have, or one did not fire that should, or a pending one was said not to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong;
+
+/// `Wrong` unless it holds.
+pub(crate) fn must(holds: bool) -> Result<(), Wrong> {
+    if holds { Ok(()) } else { Err(Wrong) }
+}

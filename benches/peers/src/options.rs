@@ -1,0 +1,72 @@
+//! The command line.
+
+use crate::data::{Load, Spread};
+use crate::{PEERS, Peer};
+
+pub(crate) const HELP: &str = "\
+cargo run --release -- [options]
+
+  --runs N                      runs of each peer (5)
+  --sizes A,B,..                numbers of timers (1000,100000,1000000)
+  --large                       10000000 timers as well
+  --deadlines minute|hour|log   1-60 s, up to 1 h, 1 ms-24 h log-uniform (minute)
+  --only ours,heap,..           these peers (ours,heap,btree,delayqueue,tokio,hhwt,nexus)";
+
+/// The first argument of the process of one run: `PEER TIMERS RUN DEADLINES` follow.
+pub(crate) const ONE_RUN: &str = "--one-run";
+
+/// What the tables are to hold.
+pub(crate) struct Options {
+    pub(crate) runs: u64,
+    pub(crate) sizes: Vec<usize>,
+    pub(crate) spread: Spread,
+    pub(crate) peers: Vec<Peer>,
+}
+
+/// What the program is to do.
+pub(crate) enum Asked {
+    Tables(Options),
+    OneRun(Peer, Load),
+}
+
+pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
+    let sizes = vec![1_000, 100_000, 1_000_000];
+    let mut options = Options { runs: 5, sizes, spread: Spread::Minute, peers: PEERS.to_vec() };
+    let mut is_large = false;
+    while let Some(option) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{option} needs a value"));
+        match option.as_str() {
+            "--runs" => options.runs = number::<u64>(&value()?)?.max(1),
+            "--sizes" => options.sizes = list(&value()?, number)?,
+            "--large" => is_large = true,
+            "--deadlines" => options.spread = spread(&value()?)?,
+            "--only" => options.peers = list(&value()?, peer)?,
+            ONE_RUN => return one_run([value()?, value()?, value()?, value()?]),
+            _ => return Err(format!("there is no option {option}")),
+        }
+    }
+    options.sizes.extend(is_large.then_some(10_000_000));
+    Ok(Asked::Tables(options))
+}
+
+fn one_run([name, timers, run, deadlines]: [String; 4]) -> Result<Asked, String> {
+    let load = Load { timers: number(&timers)?, run: number(&run)?, spread: spread(&deadlines)? };
+    Ok(Asked::OneRun(peer(&name)?, load))
+}
+
+fn list<T>(text: &str, read: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    text.split(',').map(read).collect()
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.replace('_', "").parse().map_err(|_| format!("{text} is no number"))
+}
+
+fn spread(text: &str) -> Result<Spread, String> {
+    let found = Spread::ALL.into_iter().find(|spread| spread.name() == text);
+    found.ok_or(format!("there are no deadlines {text}"))
+}
+
+fn peer(text: &str) -> Result<Peer, String> {
+    Peer::named(text).ok_or(format!("there is no peer {text}"))
+}

@@ -1,0 +1,60 @@
+//! What is done to each queue.
+
+mod churn;
+mod empty;
+mod expire;
+mod steady;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::data::{Load, Spread};
+use crate::metric::{Figures, Metric, Wrong};
+use crate::queue::TimerQueue;
+use crate::stat::median;
+
+/// A workload, what it measures, and how often it is repeated at most.
+type Workload = (fn(&Load) -> Result<Figures, Wrong>, &'static [Metric], usize);
+
+/// All workloads on one queue. `None`: the queue did wrong.
+pub(crate) fn measure<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
+    // More than a minute is long enough once, however few the timers are.
+    let ticks_most = if load.spread == Spread::Minute { 20 } else { 1 };
+    let workloads: [Workload; 9] = [
+        (steady::cancel::<Q>, steady::CANCEL_METRICS, 200),
+        (steady::cancel_many::<Q>, &[Metric::CancelMany], 200),
+        (steady::move_at_random::<Q>, &[Metric::MoveRandom], 200),
+        (steady::move_later::<Q>, &[Metric::MoveLater], 200),
+        (expire::by_ticks::<Q>, &[Metric::ExpireTicks, Metric::ExpireTick], ticks_most),
+        (expire::by_jumps::<Q>, &[Metric::ExpireJumps], ticks_most),
+        (expire::worst_tick::<Q>, expire::WORST_METRICS, 1),
+        (churn::run::<Q>, &[Metric::Churn], 1),
+        (empty::run::<Q>, &[Metric::EmptyHour, Metric::EmptyTick], 1),
+    ];
+    let mut all = BTreeMap::new();
+    for (workload, metrics, most) in workloads {
+        let found = repeat(workload, load, most);
+        let figure = |metric| found.as_ref().ok().and_then(|found| found.get(metric).copied());
+        all.extend(metrics.iter().map(|metric| (*metric, figure(metric))));
+    }
+    let parts = [Metric::Insert, Metric::Cancel, Metric::ExpireTicks];
+    let sum = parts.iter().map(|part| all.get(part).copied().flatten()).sum();
+    all.insert(Metric::Sum, sum);
+    all
+}
+
+/// The median of each figure.
+fn repeat(
+    workload: fn(&Load) -> Result<Figures, Wrong>,
+    load: &Load,
+    most: usize,
+) -> Result<BTreeMap<Metric, f64>, Wrong> {
+    let mut samples: BTreeMap<Metric, Vec<f64>> = BTreeMap::new();
+    for _ in 0..load.repeats(most) {
+        for (metric, value) in workload(load)? {
+            samples.entry(metric).or_default().push(value);
+        }
+    }
+    Ok(samples.into_iter().map(|(metric, values)| (metric, median(values))).collect())
+}

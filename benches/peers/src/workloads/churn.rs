@@ -1,0 +1,134 @@
+//! A service: most timers are cancelled before they are due.
+
+use std::hint::black_box;
+use std::ops::RangeInclusive;
+
+use crate::clock::{now, ns_since};
+use crate::data::{Load, Rng};
+use crate::metric::{Figures, Metric, Wrong, must};
+use crate::queue::{TimerQueue, place};
+
+/// Delays are drawn beforehand, and few enough to stay in the cache.
+const DELAYS: usize = 4_096;
+
+/// As many operations as timers, within these bounds.
+const OPERATIONS: RangeInclusive<usize> = 100_000..=1_000_000;
+
+/// One operation in so many lets time pass; the others cancel.
+const EXPIRES_EVERY: usize = 10;
+
+/// A payload says where the handle is and, above that, the deadline: what fires early shows without a look at a table.
+const PLACE_BITS: u32 = 24;
+
+const PLACES: u64 = (1 << PLACE_BITS) - 1;
+
+fn payload(deadline: u64, at: usize) -> u64 {
+    (deadline << PLACE_BITS) | at as u64
+}
+
+struct Churn<'a, Q: TimerQueue> {
+    queue: &'a mut Q,
+    /// The handle of each pending timer, by its place. All places but one are taken between operations, so that a random
+    /// place is that of a random timer.
+    handles: Vec<Option<Q::Handle>>,
+    free: Vec<usize>,
+    /// Where the next cancel looks first.
+    next: usize,
+    delays: std::iter::Cycle<std::vec::IntoIter<u64>>,
+    longest: u64,
+    rng: Rng,
+    fired: Vec<u64>,
+    now: u64,
+}
+
+pub(super) fn run<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
+    let mut rng = load.rng();
+    let delays = load.delays(&mut rng, DELAYS).into_iter().cycle();
+    let places = load.timers + 1;
+    let mut handles = Vec::new();
+    handles.resize_with(places, || None);
+    let free = (0..places).rev().collect();
+    Q::with(|queue| {
+        let longest = load.spread.longest();
+        let fired = Vec::new();
+        let mut churn = Churn { queue, handles, free, next: 0, delays, longest, rng, fired, now: 0 };
+        (0..load.timers).for_each(|_| churn.insert());
+        let operations = load.timers.clamp(*OPERATIONS.start(), *OPERATIONS.end());
+        let begin = now();
+        for operation in 0..operations {
+            churn.operate(operation)?;
+        }
+        let ns = ns_since(begin) / operations as f64;
+        churn.drain(load.timers)?;
+        Ok(vec![(Metric::Churn, ns)])
+    })
+}
+
+impl<Q: TimerQueue> Churn<'_, Q> {
+    fn operate(&mut self, operation: usize) -> Result<(), Wrong> {
+        self.insert();
+        if !operation.is_multiple_of(EXPIRES_EVERY) {
+            return self.cancel();
+        }
+        let fired = self.expire()?;
+        (1..fired).for_each(|_| self.insert());
+        Ok(())
+    }
+
+    fn insert(&mut self) {
+        let Some(at) = self.free.pop() else { return };
+        let deadline = self.now + self.delays.next().unwrap_or(1);
+        self.handles[at] = Some(self.queue.insert(deadline, payload(deadline, at)));
+    }
+
+    /// The place of the next cancel is asked for an operation ahead: the misses of the caller's table are not what is
+    /// measured.
+    fn cancel(&mut self) -> Result<(), Wrong> {
+        let mut at = self.next;
+        self.next = self.rng.index(self.handles.len());
+        black_box(self.handles[self.next].is_some());
+        loop {
+            if let Some(handle) = self.handles[at].take() {
+                self.free.push(at);
+                return must(self.queue.cancel(handle));
+            }
+            at = self.rng.index(self.handles.len());
+        }
+    }
+
+    /// Ticks until something is due.
+    fn expire(&mut self) -> Result<usize, Wrong> {
+        for _ in 0..self.longest {
+            let fired = self.advance(self.now + 1)?;
+            if fired > 0 {
+                return Ok(fired);
+            }
+        }
+        Err(Wrong)
+    }
+
+    fn advance(&mut self, to: u64) -> Result<usize, Wrong> {
+        self.now = to;
+        self.queue.advance(to, &mut self.fired);
+        for payload in &self.fired {
+            must(payload >> PLACE_BITS <= to)?;
+            let at = place(payload & PLACES);
+            let handle = self.handles.get_mut(at).and_then(Option::take).ok_or(Wrong)?;
+            self.queue.release(handle);
+            self.free.push(at);
+        }
+        let fired = self.fired.len();
+        self.fired.clear();
+        Ok(fired)
+    }
+
+    /// Lets the rest fire: it has to be all of it.
+    fn drain(&mut self, timers: usize) -> Result<(), Wrong> {
+        let end = self.now + self.longest;
+        let mut left = timers;
+        while self.now < end {
+            left = left.checked_sub(self.advance((self.now + 1_000).min(end))?).ok_or(Wrong)?;
+        }
+        must(left == 0)
+    }
+}

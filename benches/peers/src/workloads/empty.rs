@@ -1,0 +1,35 @@
+//! Time in which nothing is due: one timer is two and a half hours away.
+
+use crate::clock::{now, ns_since};
+use crate::data::{HOUR, Load};
+use crate::metric::{Figures, Metric, Wrong, must};
+use crate::queue::TimerQueue;
+use crate::stat::median;
+
+const DEADLINE: u64 = 2 * HOUR + HOUR / 2;
+const HOURS: usize = 101;
+const TICKS: u64 = 1_000_000;
+
+pub(super) fn run<Q: TimerQueue>(_: &Load) -> Result<Figures, Wrong> {
+    let hours: Result<Vec<f64>, Wrong> = (0..HOURS).map(|_| advance::<Q>(1, HOUR)).collect();
+    let tick = advance::<Q>(TICKS, 1)? / TICKS as f64;
+    Ok(vec![(Metric::EmptyHour, median(hours?)), (Metric::EmptyTick, tick)])
+}
+
+/// What so many calls of `advance` take, each by `step`.
+fn advance<Q: TimerQueue>(calls: u64, step: u64) -> Result<f64, Wrong> {
+    Q::with(|queue| {
+        let handle = queue.insert(DEADLINE, 1);
+        let mut fired = Vec::new();
+        let begin = now();
+        for call in 1..=calls {
+            queue.advance(call * step, &mut fired);
+        }
+        let ns = ns_since(begin);
+        must(fired.is_empty())?;
+        queue.advance(DEADLINE, &mut fired);
+        queue.release(handle);
+        must(fired == [1])?;
+        Ok(ns)
+    })
+}
