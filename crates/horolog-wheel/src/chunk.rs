@@ -2,7 +2,8 @@
 //!
 //! A stack's first 8 items lie in a small chunk of one cache line, all further ones in chunks of 64, each linked to the
 //! one below. So a wheel of a thousand timers spends a line a slot, and a wheel of ten million spends 8.06 bytes an item.
-//! Chunks come from segments that never move and that are given back when they are empty.
+//! Large chunks come from segments that never move and that are given back when they are empty. Small ones, at most one a
+//! slot of a level, stay for the next time.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

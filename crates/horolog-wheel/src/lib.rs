@@ -1,6 +1,6 @@
 //! A hierarchical timing wheel: every tick of `u64`, no clock, no overflow list.
 //!
-//! The crate is a pure data structure. It reads no clock, does no I/O, runs no user code and waits for
+//! The crate is a pure data structure. It reads no clock, does no I/O and waits for
 //! nothing: the caller says what time it is, and what has become due comes back as values. `no_std` with
 //! `alloc`, no dependencies.
 //!

@@ -178,14 +178,6 @@ impl Slab {
         TimerId::new(slot, generation)
     }
 
-    /// [`reserve`](Self::reserve) and [`occupy`](Self::occupy) in one step, for those who need not know an id before they
-    /// decide.
-    #[inline]
-    pub fn insert(&mut self, deadline: Tick, word: u64) -> Option<TimerId> {
-        let (slot, generation, ()) = self.begin(deadline, word, |_| ())?;
-        TimerId::new(slot, generation)
-    }
-
     /// Gives back an id that was reserved and not occupied; false if `id` is no such id.
     ///
     /// As nobody has seen it live, the same id may be handed out again.
@@ -385,7 +377,8 @@ impl Slab {
         }
     }
 
-    /// Makes a new entry live, and unarmed unless `with` says otherwise.
+    /// [`reserve`](Self::reserve) and [`occupy`](Self::occupy) in one step. The entry is unarmed, unless `with` says
+    /// otherwise.
     #[inline]
     pub(crate) fn begin<R>(
         &mut self,

@@ -1,7 +1,7 @@
 //! Slots and time: which entries are due, in tick order.
 //!
 //! A wheel orders the entries of a [`Slab`] that are armed in it, each due at a [`Tick`]. It has no clock: callers say what
-//! time it is with [`Wheel::advance`]. It runs no user code; what is due comes back as ids.
+//! time it is with [`Wheel::advance`]. What is due comes back as ids.
 //!
 //! # What moves is apart from what is addressed
 //!
@@ -32,8 +32,7 @@
 //!
 //! When time comes to a slot of level 1 or above, its items move to the levels below. All of the *next* slot of a level
 //! is seen by the level below, and nothing new comes to it, so it is emptied ahead of its time: at each look, as many
-//! items as time has passed in proportion, in crumbs of 32 at least. With ten million timers in an hour the busiest tick
-//! moves some two hundred items instead of forty thousand. What is left when time comes there is moved then.
+//! items as time has passed in proportion, in crumbs of 32 at least. What is left when time comes there is moved then.
 //!
 //! # Stopping in the middle
 //!

@@ -671,6 +671,18 @@ fn doubles_of_a_current_item_do_not_keep_a_wheel_busy_for_ever() {
 }
 
 #[test]
+fn many_are_cancelled_as_one_by_one() {
+    let mut bench = Bench::at(0);
+    let ids: Vec<_> = (0..100).map(|n| bench.arm(n * 700)).collect();
+    assert!(bench.cancel(ids[40]));
+    let mut cancelled = Vec::new();
+    bench.wheel.cancel_many(&mut bench.slab, &[&ids[..], &ids[..1]].concat(), &mut cancelled);
+    bench.check();
+    assert!(cancelled.iter().copied().eq((0..101).map(|n| n != 40 && n != 100)), "{cancelled:?}");
+    assert!(bench.wheel.is_empty() && bench.slab.get(ids[7]).is_some(), "live, and in no wheel");
+}
+
+#[test]
 fn a_wheel_does_not_lose_count_over_an_entry_of_another_wheel() {
     let mut slab = Slab::new();
     let (mut one, mut other) = (Wheel::new(Lane::First, Tick(0)), Wheel::new(Lane::First, Tick(0)));
