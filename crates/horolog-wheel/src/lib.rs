@@ -44,6 +44,7 @@ extern crate alloc;
 extern crate std;
 
 mod bit_tree;
+mod bits;
 mod chunk;
 mod geometry;
 mod id;

@@ -375,7 +375,7 @@ impl Wheel {
         self.pool.push(stack, item);
         let len = stack.len();
         if len == 1 {
-            home.set(place);
+            home.occupied.insert(place);
         }
         (level, number, len)
     }

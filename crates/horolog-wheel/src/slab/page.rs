@@ -3,12 +3,11 @@
 use alloc::boxed::Box;
 
 use super::cell::Cell;
+use crate::bits::Bits;
 use crate::prefetch::prefetch;
 
 /// Slots of a page.
 pub(super) const PAGE_SLOTS: usize = 1_024;
-
-const WORDS: usize = PAGE_SLOTS / 64;
 
 /// The cells of a page, and which of its slots are free. A page that is not stored has no slot in use.
 #[derive(Debug, Default)]
@@ -23,9 +22,7 @@ pub(super) struct Page {
 #[derive(Debug)]
 struct Body {
     cells: [Cell; PAGE_SLOTS],
-    free: [u64; WORDS],
-    /// A bit for each word of `free` that is not zero.
-    summary: u16,
+    free: Bits<{ PAGE_SLOTS / 64 }>,
     free_len: u16,
     /// No cell has a generation above this.
     highest: u32,
@@ -41,8 +38,6 @@ pub(super) struct Taken<'a> {
     /// No slot of the page is free any more.
     pub(super) is_full: bool,
 }
-
-const _: () = assert!(WORDS == u16::BITS as usize);
 
 impl Page {
     pub(super) fn is_stored(&self) -> bool {
@@ -61,16 +56,15 @@ impl Page {
     }
 
     pub(super) fn is_free(&self, at: usize) -> bool {
-        self.body.as_ref().is_none_or(|body| body.free[at / 64 % WORDS] >> (at % 64) & 1 == 1)
+        self.body.as_ref().is_none_or(|body| body.free.contains(at))
     }
 
     /// Takes the lowest free slot of a page that is stored; `None` if it is not, or there is none.
     #[inline]
     pub(super) fn take_first(&mut self) -> Option<Taken<'_>> {
-        let body = self.body.as_deref_mut().filter(|body| body.free_len > 0)?;
+        let body = self.body.as_deref_mut()?;
         let was_spare = usize::from(body.free_len) == PAGE_SLOTS;
-        let word = body.summary.trailing_zeros() as usize % WORDS;
-        let at = word * 64 + body.free[word].trailing_zeros() as usize;
+        let at = body.free.first()?;
         body.take(at);
         let Body { cells, free_len, highest, .. } = body;
         Some(Taken { at, cell: &mut cells[at % PAGE_SLOTS], highest, was_spare, is_full: *free_len == 0 })
@@ -87,8 +81,7 @@ impl Page {
     #[cold]
     fn make_body(&mut self, slots: usize) {
         let cells = [Cell::unused(self.base); PAGE_SLOTS];
-        let mut body =
-            Box::new(Body { cells, free: [0; WORDS], summary: 0, free_len: 0, highest: self.base });
+        let mut body = Box::new(Body { cells, free: Bits::EMPTY, free_len: 0, highest: self.base });
         (0..slots.min(PAGE_SLOTS)).for_each(|at| body.put_back(at));
         self.body = Some(body);
     }
@@ -157,19 +150,14 @@ impl Page {
 impl Body {
     #[inline]
     fn put_back(&mut self, at: usize) {
-        let word = at / 64 % WORDS;
-        self.free[word] |= 1 << (at % 64);
-        self.summary |= 1 << word;
+        self.free.insert(at);
         self.free_len += 1;
     }
 
     #[inline]
     fn take(&mut self, at: usize) {
-        let word = at / 64 % WORDS;
-        self.free[word] &= !(1 << (at % 64));
         self.free_len -= 1;
-        if self.free[word] == 0 {
-            self.summary &= !(1 << word);
+        if self.free.remove(at) {
             self.ask_for_next();
         }
     }
@@ -177,15 +165,6 @@ impl Body {
     /// A word of free slots is used up: asks for the cells of those in the word after the next. They are not in order in
     /// memory when they were freed at random, and reading them one by one would be a miss each.
     fn ask_for_next(&self) {
-        let after_next = self.summary & self.summary.wrapping_sub(1);
-        if after_next == 0 {
-            return;
-        }
-        let word = after_next.trailing_zeros() as usize % WORDS;
-        let mut bits = self.free[word];
-        while bits != 0 {
-            prefetch(&raw const self.cells[(word * 64 + bits.trailing_zeros() as usize) % PAGE_SLOTS]);
-            bits &= bits - 1;
-        }
+        self.free.second_word().for_each(|at| prefetch(&raw const self.cells[at % PAGE_SLOTS]));
     }
 }

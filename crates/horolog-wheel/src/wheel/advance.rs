@@ -110,7 +110,7 @@ impl Wheel {
     }
 
     fn is_occupied(&self, level: usize, number: u64) -> bool {
-        self.levels[level].as_deref().is_some_and(|level| level.is_occupied(ring(number)))
+        self.levels[level].as_deref().is_some_and(|level| level.occupied.contains(ring(number)))
     }
 
     /// Takes items of a slot into `run`.
@@ -126,7 +126,7 @@ impl Wheel {
             if self.sweep.is_at(level, place) {
                 self.sweep.end();
             }
-            home.clear(place);
+            home.occupied.remove(place);
         }
     }
 

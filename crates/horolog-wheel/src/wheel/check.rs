@@ -24,7 +24,7 @@ impl Wheel {
                     in_time.insert(item.slot());
                 }
             }
-            let is_marked = self.levels[level].as_deref().is_some_and(|level| level.is_occupied(place));
+            let is_marked = self.levels[level].as_deref().is_some_and(|level| level.occupied.contains(place));
             Violation::unless(is_marked == (items > before), "W3", "the bitmap is wrong", None)?;
             let early =
                 items > before && self.look_at.is_none_or(|at| start(level, number).max(self.now) < at);

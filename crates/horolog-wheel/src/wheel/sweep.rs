@@ -95,7 +95,7 @@ impl Wheel {
         if stack.is_empty() {
             *stack = self.sweep.end();
             if stack.is_empty() {
-                home.clear(place);
+                home.occupied.remove(place);
             }
         }
         looked
@@ -105,7 +105,8 @@ impl Wheel {
     fn find_slot_to_sweep(&mut self) {
         let (mut level, mut ring) = (self.sweep.level, self.sweep.ring + 1);
         for _ in 0..=LEVELS {
-            if let Some(found) = self.levels[level].as_deref().and_then(|home| home.first_from(ring)) {
+            if let Some(found) = self.levels[level].as_deref().and_then(|home| home.occupied.first_from(ring))
+            {
                 let in_vain = self.sweep.in_vain;
                 self.sweep = Sweep { level, ring: found, is_on: true, kept: Stack::EMPTY, in_vain };
                 return;

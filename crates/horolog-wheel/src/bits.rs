@@ -1,0 +1,114 @@
+//! A small set of numbers: bits, and a bit above for each word that is not zero.
+
+/// Numbers below `64 * WORDS`; there are 16 words at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bits<const WORDS: usize> {
+    words: [u64; WORDS],
+    summary: u16,
+}
+
+impl<const WORDS: usize> Bits<WORDS> {
+    pub(crate) const EMPTY: Self = {
+        assert!(WORDS <= u16::BITS as usize);
+        Self { words: [0; WORDS], summary: 0 }
+    };
+
+    #[inline]
+    pub(crate) fn contains(&self, number: usize) -> bool {
+        self.words[number / 64 % WORDS] >> (number % 64) & 1 == 1
+    }
+
+    #[inline]
+    pub(crate) fn insert(&mut self, number: usize) {
+        let word = number / 64 % WORDS;
+        self.words[word] |= 1 << (number % 64);
+        self.summary |= 1 << word;
+    }
+
+    /// Takes a number out; says whether it was the last of its word.
+    #[inline]
+    pub(crate) fn remove(&mut self, number: usize) -> bool {
+        let word = number / 64 % WORDS;
+        self.words[word] &= !(1 << (number % 64));
+        let is_last = self.words[word] == 0;
+        // A branch on purpose: rustc 1.95.0 (LLVM 22.1.2, from opt-level 2 on) loses the store of
+        // `summary &= !(u16::from(is_last) << word)` where this is inlined behind `first`.
+        if is_last {
+            self.summary &= !(1 << word);
+        }
+        is_last
+    }
+
+    /// The lowest number.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<usize> {
+        self.first_of(self.summary)
+    }
+
+    /// The lowest number from `from` on.
+    #[inline]
+    pub(crate) fn first_from(&self, from: usize) -> Option<usize> {
+        let word = from / 64;
+        let rest = self.words.get(word)? & (u64::MAX << (from % 64));
+        if rest != 0 {
+            return Some(word * 64 + rest.trailing_zeros() as usize);
+        }
+        // Shifted twice: a word's number may be the last that a shift allows.
+        self.first_of(self.summary >> word >> 1 << 1 << word)
+    }
+
+    /// The numbers of the second word that has any.
+    pub(crate) fn second_word(&self) -> impl Iterator<Item = usize> {
+        let later = self.summary & self.summary.wrapping_sub(1);
+        let word = later.trailing_zeros() as usize;
+        let bits = self.words.get(word).copied().unwrap_or(0);
+        let rests = core::iter::successors(Some(bits), |rest| Some(rest & rest.wrapping_sub(1)));
+        rests.take_while(|rest| *rest != 0).map(move |rest| word * 64 + rest.trailing_zeros() as usize)
+    }
+
+    #[inline]
+    fn first_of(&self, summary: u16) -> Option<usize> {
+        let word = summary.trailing_zeros() as usize;
+        Some(word * 64 + self.words.get(word)?.trailing_zeros() as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn agree<const WORDS: usize>() {
+        let (mut bits, mut model, mut random) = (Bits::<WORDS>::EMPTY, BTreeSet::new(), 1_u64);
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let number = (random >> 33) as usize % (64 * WORDS);
+            if random >> 60 < 7 {
+                bits.insert(number);
+                model.insert(number);
+            } else {
+                let is_last = bits.remove(number);
+                model.remove(&number);
+                let word = number / 64 * 64;
+                assert_eq!(is_last, model.range(word..word + 64).next().is_none());
+            }
+            assert_eq!(bits.contains(number), model.contains(&number));
+            assert_eq!(bits.first(), model.first().copied());
+            let from = (random >> 20) as usize % (64 * WORDS + 1);
+            assert_eq!(bits.first_from(from), model.range(from..).next().copied());
+            let first_word = model.first().map_or(0, |first| first / 64 * 64 + 64);
+            let second = model.range(first_word..).next().map(|number| number / 64);
+            let expected: Vec<_> = model.iter().copied().filter(|n| Some(n / 64) == second).collect();
+            assert_eq!(bits.second_word().collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn they_agree_with_a_sorted_set() {
+        agree::<1>();
+        agree::<8>();
+        agree::<16>();
+    }
+}
