@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use horolog_benches::{HOUR_TICKS, MINUTE_TICKS, Rng, size};
-use horolog_wheel::{Expired, Progress, Tick, TimerId, Timers};
+use horolog_wheel::{Expired, Lane, Progress, Slab, Tick, TimerId, Timers, Wheel};
 
 /// How many timers are pending.
 fn sizes() -> &'static [usize] {
@@ -47,6 +47,21 @@ impl Full {
     fn insert(&mut self) {
         let deadline = self.deadline();
         self.ids.extend(self.timers.insert(deadline, deadline.0));
+    }
+
+    /// Fills the wheel up to `count`, then picks.
+    fn refill_and_pick(&mut self, count: usize) -> Vec<TimerId> {
+        while self.ids.len() < count {
+            self.insert();
+        }
+        self.pick()
+    }
+
+    /// Cancels timers at random; deadlines and words for as many.
+    fn make_room(&mut self) -> Vec<(Tick, u64)> {
+        let leaving = self.pick();
+        self.cancel(&leaving);
+        (0..leaving.len()).map(|_| (self.deadline(), 7)).collect()
     }
 
     /// Takes timers at random out of the list of ids; they are still in the wheel.
@@ -105,18 +120,12 @@ fn insert(c: &mut Criterion) {
     group.throughput(Throughput::Elements(OPS as u64));
     for &count in sizes() {
         let full = RefCell::new(Full::new(count, HOUR_TICKS));
-        let make_room = || {
-            let mut full = full.borrow_mut();
-            let leaving = full.pick();
-            full.cancel(&leaving);
-            (0..leaving.len()).map(|_| full.deadline()).collect()
-        };
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
             b.iter_batched(
-                make_room,
-                |deadlines: Vec<Tick>| {
-                    let full = &mut *full.borrow_mut();
-                    full.ids.extend(deadlines.iter().filter_map(|deadline| full.timers.insert(*deadline, 7)));
+                || full.borrow_mut().make_room(),
+                |new| {
+                    let Full { timers, ids, .. } = &mut *full.borrow_mut();
+                    ids.extend(new.iter().filter_map(|(deadline, word)| timers.insert(*deadline, *word)));
                 },
                 BatchSize::PerIteration,
             );
@@ -124,20 +133,74 @@ fn insert(c: &mut Criterion) {
     }
 }
 
+/// The same, handed over 64 at a time.
+fn insert_in_64s(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wheel/insert_in_64s");
+    group.throughput(Throughput::Elements(OPS as u64));
+    for &count in sizes() {
+        let full = RefCell::new(Full::new(count, HOUR_TICKS));
+        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
+            b.iter_batched(
+                || full.borrow_mut().make_room(),
+                |new| {
+                    let Full { timers, ids, .. } = &mut *full.borrow_mut();
+                    for new in new.chunks(64) {
+                        black_box(timers.insert_many(new, ids));
+                    }
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+/// A slab as it is after a restart: filled, and nothing is armed.
+fn unarmed(count: usize) -> Slab {
+    let (mut slab, mut rng) = (Slab::new(), Rng::new());
+    for _ in 0..count {
+        let entry = slab.reserve().map(|id| slab.occupy(id, Tick(1 + rng.below(HOUR_TICKS)), 7));
+        debug_assert_eq!(entry, Some(Ok(())));
+    }
+    slab
+}
+
+/// Arms all of a million entries: `load`, and with `one_by_one` a loop of `insert` over their ids.
+fn load(c: &mut Criterion) {
+    let count = 1_000_000;
+    let mut group = c.benchmark_group("wheel/load");
+    group.throughput(Throughput::Elements(count as u64));
+    let mut row = |name: String, arm: fn(&mut Wheel, &mut Slab)| {
+        group.bench_function(name, |b| {
+            b.iter_batched_ref(
+                || (Wheel::new(Lane::First, Tick(0)), unarmed(count)),
+                |(wheel, slab)| arm(wheel, slab),
+                BatchSize::PerIteration,
+            );
+        });
+    };
+    row(size(count), |wheel, slab| {
+        black_box(wheel.load(slab, |entry| Some(entry.deadline)));
+    });
+    row(format!("one_by_one/{}", size(count)), |wheel, slab| {
+        let ids: Vec<TimerId> = slab.iter().map(|entry| entry.id).collect();
+        for id in ids {
+            let deadline = slab.get(id).map_or(Tick::ZERO, |entry| entry.deadline);
+            black_box(wheel.insert(slab, id, deadline));
+        }
+    });
+}
+
 fn cancel(c: &mut Criterion) {
     let mut group = c.benchmark_group("wheel/cancel");
     group.throughput(Throughput::Elements(OPS as u64));
     for &count in sizes() {
         let full = RefCell::new(Full::new(count, HOUR_TICKS));
-        let refill = || {
-            let mut full = full.borrow_mut();
-            while full.ids.len() < count {
-                full.insert();
-            }
-            full.pick()
-        };
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
-            b.iter_batched(refill, |leaving| full.borrow_mut().cancel(&leaving), BatchSize::PerIteration);
+            b.iter_batched(
+                || full.borrow_mut().refill_and_pick(count),
+                |leaving| full.borrow_mut().cancel(&leaving),
+                BatchSize::PerIteration,
+            );
         });
     }
 }
@@ -148,17 +211,10 @@ fn cancel_in_64s(c: &mut Criterion) {
     group.throughput(Throughput::Elements(OPS as u64));
     for &count in sizes() {
         let full = RefCell::new(Full::new(count, HOUR_TICKS));
-        let refill = || {
-            let mut full = full.borrow_mut();
-            while full.ids.len() < count {
-                full.insert();
-            }
-            full.pick()
-        };
         let mut words = Vec::new();
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
             b.iter_batched(
-                refill,
+                || full.borrow_mut().refill_and_pick(count),
                 |leaving| {
                     for ids in leaving.chunks(64) {
                         full.borrow_mut().timers.cancel_many(ids, &mut words);
@@ -311,6 +367,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2));
-    targets = fill, insert, cancel, cancel_in_64s, reschedule, churn, expire, worst_tick, empty_hour
+    targets = fill, insert, insert_in_64s, load, cancel, cancel_in_64s, reschedule, churn, expire, worst_tick, empty_hour
 }
 criterion_main!(benches);

@@ -1,6 +1,6 @@
 //! A hierarchical timing wheel: every tick of `u64`, no clock, no overflow list.
 //!
-//! The crate is a pure data structure. It reads no clock, does no I/O and waits for
+//! The core is a pure data structure. It reads no clock, does no I/O and waits for
 //! nothing: the caller says what time it is, and what has become due comes back as values. `no_std` with
 //! `alloc`, no dependencies.
 //!
@@ -8,10 +8,13 @@
 //! |------|-------|------------------|
 //! | [`Slab`] | entries, ids, payload words | time |
 //! | [`Wheel`] | slots and time | payloads |
-//! | [`Timers`] | one of each, joined | |
+//! | [`Timers`] | one of each, joined | threads |
+#![cfg_attr(feature = "std", doc = "| [`SharedTimers`] | a [`Timers`] for each thread | clocks |")]
+#![cfg_attr(feature = "std", doc = "| [`TimerService`] | that, a clock, a thread, values of any type | |")]
 //!
-//! Whoever wants a timer queue in memory takes [`Timers`]. Whoever must keep ids over restarts, or run two
-//! time axes over one set of timers, takes a [`Slab`] and a [`Wheel`] for each axis.
+//! Whoever wants timers that fire by themselves takes `TimerService`; whoever has a loop and a clock of their own,
+//! [`Timers`], or `SharedTimers` if other threads arm timers too (both of the feature `std`, on by default). Whoever must
+//! keep ids over restarts, or run two time axes over one set of timers, takes a [`Slab`] and a [`Wheel`] for each axis.
 //!
 //! ```
 //! use horolog_wheel::{Progress, Tick, Timers};
@@ -40,7 +43,7 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 mod bit_tree;
@@ -51,7 +54,13 @@ mod id;
 mod item;
 mod level;
 mod prefetch;
+#[cfg(feature = "std")]
+mod service;
+#[cfg(feature = "std")]
+mod shared;
 mod slab;
+#[cfg(feature = "std")]
+mod sync;
 mod tick;
 mod timers;
 mod violation;
@@ -61,6 +70,10 @@ mod wheel;
 mod testing;
 
 pub use id::{GENERATION_MAX, ParseIdError, TimerId};
+#[cfg(feature = "std")]
+pub use service::{Refused, TimerService};
+#[cfg(feature = "std")]
+pub use shared::{Alarm, Full, SharedOptions, SharedTimers};
 pub use slab::{Entry, Lane, Lookup, OccupyError, SEGMENT_SLOTS, Slab};
 pub use tick::Tick;
 pub use timers::{Expired, Timers};

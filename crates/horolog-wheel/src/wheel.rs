@@ -74,7 +74,10 @@ use crate::{Tick, TimerId};
 mod advance;
 mod check;
 #[cfg(test)]
+mod edge_cases;
+#[cfg(test)]
 mod history;
+mod load;
 #[cfg(test)]
 mod model;
 mod sweep;
@@ -124,6 +127,10 @@ pub struct Wheel {
     pool: Pool,
     /// Items on their way from one stack to others. Empty between calls.
     run: Vec<Item>,
+    /// The items of the present tick that are handed out. Empty once they are. What is armed meanwhile, for this tick too,
+    /// has its turn after them: an owner that arms again what it is given, in calls of a small budget, gets everything else
+    /// as well.
+    due: Stack,
     sweep: Sweep,
     now: Tick,
     /// Until this tick, time passes without a look at anything. `None`: for ever.
@@ -142,6 +149,7 @@ impl Wheel {
             levels: [const { None }; LEVELS],
             pool: Pool::new(),
             run: Vec::new(),
+            due: Stack::EMPTY,
             sweep: Sweep::NONE,
             now,
             look_at: None,
@@ -175,6 +183,13 @@ impl Wheel {
         self.len == 0
     }
 
+    /// Before this tick, time passes without a look at anything; `None`: for ever.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn look_at(&self) -> Option<Tick> {
+        self.look_at
+    }
+
     /// Bytes of memory taken from the allocator. Entries are the slab's.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -193,9 +208,7 @@ impl Wheel {
         let mark = match slab.cell_mut(id.slot()) {
             Some(cell) if cell.is(id.generation(), State::Live) => {
                 cell.deadline = deadline;
-                cell.mark = cell.mark.next(tick.0);
-                cell.set_state(armed);
-                cell.mark
+                cell.arm(armed, tick)
             }
             _ => return false,
         };
@@ -209,11 +222,7 @@ impl Wheel {
     pub fn insert_new(&mut self, slab: &mut Slab, deadline: Tick, word: u64) -> Option<TimerId> {
         let tick = deadline.max(self.now);
         let armed = State::armed(self.lane);
-        let (slot, generation, mark) = slab.begin(deadline, word, |cell| {
-            cell.mark = cell.mark.next(tick.0);
-            cell.set_state(armed);
-            cell.mark
-        })?;
+        let (slot, generation, mark) = slab.begin(deadline, word, |cell| cell.arm(armed, tick))?;
         self.len += 1;
         self.add(Item::new(slot, mark), tick);
         TimerId::new(slot, generation)
@@ -249,26 +258,32 @@ impl Wheel {
     /// At a million entries and more a cancel waits for its entry to come from memory. Asked for ahead, several are on
     /// their way at a time.
     pub fn cancel_many(&mut self, slab: &mut Slab, ids: &[TimerId], cancelled: &mut Vec<bool>) {
-        self.each_of_many(slab, ids, |wheel, slab, id| cancelled.push(wheel.cancel(slab, id)));
+        self.each_of_many(
+            slab,
+            ids,
+            |id| id.slot(),
+            |wheel, slab, id| cancelled.push(wheel.cancel(slab, *id)),
+        );
     }
 
     /// As [`cancel_many`](Self::cancel_many), for [`remove`](Self::remove).
     pub fn remove_many(&mut self, slab: &mut Slab, ids: &[TimerId], words: &mut Vec<Option<u64>>) {
-        self.each_of_many(slab, ids, |wheel, slab, id| words.push(wheel.remove(slab, id)));
+        self.each_of_many(slab, ids, |id| id.slot(), |wheel, slab, id| words.push(wheel.remove(slab, *id)));
     }
 
-    fn each_of_many(
+    fn each_of_many<T>(
         &mut self,
         slab: &mut Slab,
-        ids: &[TimerId],
-        mut each: impl FnMut(&mut Self, &mut Slab, TimerId),
+        many: &[T],
+        slot_of: impl Fn(&T) -> u32,
+        mut each: impl FnMut(&mut Self, &mut Slab, &T),
     ) {
-        ids.iter().take(ASKED_AHEAD).for_each(|id| slab.prefetch(id.slot()));
-        for (at, id) in ids.iter().enumerate() {
-            if let Some(later) = ids.get(at + ASKED_AHEAD) {
-                slab.prefetch(later.slot());
+        many.iter().take(ASKED_AHEAD).for_each(|one| slab.prefetch(slot_of(one)));
+        for (at, one) in many.iter().enumerate() {
+            if let Some(later) = many.get(at + ASKED_AHEAD) {
+                slab.prefetch(slot_of(later));
             }
-            each(self, slab, *id);
+            each(self, slab, one);
         }
     }
 
@@ -295,12 +310,35 @@ impl Wheel {
         true
     }
 
+    /// Moves time to `now` and appends to `due` everything that has become due, however much it is: [`advance`](Self::advance)
+    /// with no limit. Says when to come again, as [`next_wake`](Self::next_wake) does: a tick after the wheel's time, never
+    /// later than the next deadline; `None` if nothing is armed.
+    ///
+    /// So a program that need not share its thread is a loop of two lines: drain, and sleep until what that said.
+    /// O(levels) for each item come across, due, moved or stale.
+    ///
+    /// ```
+    /// use horolog_wheel::{Lane, Slab, Tick, Wheel};
+    ///
+    /// let mut slab = Slab::new();
+    /// let mut wheel = Wheel::new(Lane::First, Tick(0));
+    /// let id = wheel.insert_new(&mut slab, Tick(1_000), 42).expect("there is a free slot");
+    /// let mut due = Vec::new();
+    /// assert_eq!(wheel.drain_due(&mut slab, Tick(999), &mut due), Some(Tick(1_000)));
+    /// assert_eq!(wheel.drain_due(&mut slab, Tick(1_000), &mut due), None);
+    /// assert_eq!(due, [id]);
+    /// ```
+    pub fn drain_due(&mut self, slab: &mut Slab, now: Tick, due: &mut Vec<TimerId>) -> Option<Tick> {
+        while self.advance(slab, now, u32::MAX, due) == Progress::More {}
+        self.next_wake()
+    }
+
     /// When to advance next: no entry is due before it. `None` if the wheel is empty.
     ///
     /// It can be early, if items have to be moved closer at that tick, or stale ones are left there; never late. A slot of
     /// thousands is moved closer in parts, ahead of its time: whoever sleeps from wake to wake finds little left to do when
-    /// they are due. It is [`Wheel::now`] if something is due already, or was left by an advance. Advancing there with a
-    /// budget brings the answer forward: each item costs eight wakes at most. O(levels).
+    /// they are due. It is [`Wheel::now`] if something is due already. Advancing there with a budget brings the answer
+    /// forward: each item costs eight wakes at most. O(levels).
     #[must_use]
     pub fn next_wake(&self) -> Option<Tick> {
         if self.is_empty() {
@@ -344,11 +382,13 @@ impl Wheel {
         cells.map(|cell| cell.deadline).min()
     }
 
-    /// All items of a slot, those kept by a sweep included.
-    fn items_in(&self, level: usize, ring: usize) -> impl Iterator<Item = Item> + '_ {
-        let stack = self.levels[level].as_deref().map_or(Stack::EMPTY, |level| level.stacks[ring]);
-        let kept = if self.sweep.is_at(level, ring) { self.sweep.kept } else { Stack::EMPTY };
-        self.pool.iter(stack).chain(self.pool.iter(kept))
+    /// All items of a slot, those kept by a sweep and those that are handed out included.
+    fn items_in(&self, level: usize, place: usize) -> impl Iterator<Item = Item> + '_ {
+        let stack = self.levels[level].as_deref().map_or(Stack::EMPTY, |level| level.stacks[place]);
+        let kept = if self.sweep.is_at(level, place) { self.sweep.kept } else { Stack::EMPTY };
+        let is_present = level == 0 && place == ring(self.now.0);
+        let due = if is_present { self.due } else { Stack::EMPTY };
+        [stack, kept, due].into_iter().flat_map(|stack| self.pool.iter(stack))
     }
 
     /// A new item, for an entry due at `tick` which has not passed.

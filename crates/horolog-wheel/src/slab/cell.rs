@@ -2,6 +2,7 @@
 
 use super::{Entry, Lane};
 use crate::item::Mark;
+use crate::prefetch::prefetch;
 use crate::{Tick, TimerId};
 
 /// One slot of the slab.
@@ -82,6 +83,14 @@ impl Cell {
         (self.deadline, self.word) = (deadline, word);
     }
 
+    /// Arms the entry, to be due at `tick`: its next item has this mark.
+    #[inline]
+    pub(crate) fn arm(&mut self, armed: State, tick: Tick) -> Mark {
+        self.set_state(armed);
+        self.mark = self.mark.next(tick.0);
+        self.mark
+    }
+
     /// Is this the entry of that generation, in that state? One comparison.
     #[inline]
     pub(crate) fn is(&self, generation: u32, state: State) -> bool {
@@ -112,6 +121,15 @@ impl Cell {
     /// Is this cell promised to exactly this generation?
     pub(super) fn is_reserved_for(&self, generation: u32) -> bool {
         self.state() == State::Reserved && self.deadline == Tick(u64::from(generation))
+    }
+
+    /// Asks for this cell, soon to be read.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        let first = (&raw const *self).cast::<u8>();
+        // 24 bytes may begin in one line and end in the next.
+        prefetch(first);
+        prefetch(first.wrapping_add(size_of::<Self>() - 1));
     }
 
     pub(super) fn armed(&self) -> Option<Lane> {

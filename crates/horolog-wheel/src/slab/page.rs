@@ -141,6 +141,10 @@ impl Page {
         self.body.iter().flat_map(|body| &body.cells)
     }
 
+    pub(super) fn cells_mut(&mut self) -> impl Iterator<Item = &mut Cell> {
+        self.body.iter_mut().flat_map(|body| &mut body.cells)
+    }
+
     /// Bytes of memory taken from the allocator.
     pub(super) fn bytes(&self) -> usize {
         if self.is_stored() { size_of::<Body>() } else { 0 }

@@ -94,3 +94,36 @@ fn many_are_cancelled_as_one_by_one() {
     assert!(words.iter().copied().eq(expected), "{words:?}");
     assert!(timers.is_empty());
 }
+
+#[test]
+fn many_are_inserted_as_one_by_one_and_what_finds_no_room_comes_back() {
+    let new: Vec<_> = (0..100).map(|word| (Tick(word * 777 % 1_000), word)).collect();
+    let (mut many, mut single) = (Timers::with_timers_max(Tick(9), 80), Timers::with_timers_max(Tick(9), 80));
+    let mut ids = Vec::new();
+    assert_eq!(many.insert_many(&new[..30], &mut ids), []);
+    assert_eq!(many.insert_many(&new[30..], &mut ids), &new[80..]);
+    assert!(ids.iter().copied().eq(new.iter().map_while(|(deadline, word)| single.insert(*deadline, *word))));
+    assert_eq!(ids.len(), 80);
+    let (mut came, mut expected) = (Vec::new(), Vec::new());
+    assert_eq!(many.drain_due(Tick(1_000), &mut came), None);
+    assert_eq!(single.advance(Tick(1_000), u32::MAX, &mut expected), Progress::Done);
+    assert_eq!((came.len(), came), (80, expected));
+}
+
+#[test]
+fn draining_from_wake_to_wake_brings_all_in_order_and_asks_for_a_later_tick_each_time() {
+    let mut timers = Timers::new(Tick(300));
+    let new: Vec<_> = (0..5_000).map(|word| (Tick(word * word % 900_000), word)).collect();
+    assert_eq!(timers.insert_many(&new, &mut Vec::new()), []);
+    let (mut now, mut expired, mut before) = (Tick(300), Vec::new(), 0);
+    while let Some(wake) = timers.drain_due(now, &mut expired) {
+        assert!(expired[before..].iter().all(|timer| timer.deadline <= now), "early");
+        assert!(expired[before..].iter().all(|timer| timer.deadline == now || now == Tick(300)), "late");
+        assert!(wake > now, "{wake} at {now}");
+        (now, before) = (wake, expired.len());
+    }
+    assert_eq!(expired.len(), new.len());
+    let mut words: Vec<_> = expired.iter().map(|timer| timer.word).collect();
+    words.sort_unstable();
+    assert!(words.into_iter().eq(0..5_000));
+}

@@ -37,11 +37,23 @@ impl Wheel {
         slab: &mut Slab,
         now: Tick,
         budget: u32,
+        due: impl FnMut(&mut Slab, TimerId),
+    ) -> Progress {
+        self.advance_within(slab, now, &mut (budget as usize), due)
+    }
+
+    /// As [`advance_with`](Self::advance_with); the budget says what is left of it.
+    #[inline]
+    pub(crate) fn advance_within(
+        &mut self,
+        slab: &mut Slab,
+        now: Tick,
+        left: &mut usize,
         mut due: impl FnMut(&mut Slab, TimerId),
     ) -> Progress {
         let target = now.max(self.now);
         if self.look_at.is_some_and(|at| at <= target) || (self.len == 0 && self.items > 0) {
-            return self.advance_to(slab, target, budget, &mut due);
+            return self.advance_to(slab, target, left, &mut due);
         }
         self.now = target;
         Progress::Done
@@ -51,19 +63,18 @@ impl Wheel {
         &mut self,
         slab: &mut Slab,
         target: Tick,
-        budget: u32,
+        left: &mut usize,
         due: &mut impl FnMut(&mut Slab, TimerId),
     ) -> Progress {
-        let mut left = budget as usize;
         if self.len == 0 {
-            self.sweep_rest(slab, &mut left);
+            self.sweep_rest(slab, left);
         }
         while let Some(at) = self.look_at.filter(|at| *at <= target) {
-            if left == 0 {
+            if *left == 0 {
                 return Progress::More;
             }
             self.now = at.max(self.now);
-            if !self.land(slab, &mut left, due) {
+            if !self.land(slab, left, due) {
                 self.look_at = Some(self.now);
                 return Progress::More;
             }
@@ -122,7 +133,29 @@ impl Wheel {
             *stack = self.sweep.end();
         }
         self.pool.pop_run(stack, max, &mut self.run);
-        if stack.is_empty() && !self.sweep.keeps_at(level, place) {
+        self.clear_if_empty(level, place);
+    }
+
+    /// Takes items of the present tick into `run`.
+    fn take_due_run(&mut self, max: usize) {
+        let place = ring(self.now.0);
+        let Some(home) = self.levels[0].as_deref_mut() else { return };
+        if self.due.is_empty() {
+            self.due = core::mem::replace(&mut home.stacks[place], Stack::EMPTY);
+        }
+        if self.due.is_empty() && self.sweep.is_at(0, place) {
+            self.due = self.sweep.end();
+        }
+        self.pool.pop_run(&mut self.due, max, &mut self.run);
+        if self.due.is_empty() {
+            self.clear_if_empty(0, place);
+        }
+    }
+
+    /// Some items of a slot were taken: it may be empty now.
+    fn clear_if_empty(&mut self, level: usize, place: usize) {
+        let Some(home) = self.levels[level].as_deref_mut() else { return };
+        if home.stacks[place].is_empty() && !self.sweep.keeps_at(level, place) {
             if self.sweep.is_at(level, place) {
                 self.sweep.end();
             }
@@ -154,7 +187,7 @@ impl Wheel {
 
     /// Hands out what is due now.
     fn hand_out(&mut self, slab: &mut Slab, left: &mut usize, due: &mut impl FnMut(&mut Slab, TimerId)) {
-        self.take_run(0, self.now.0, (*left).min(LARGE));
+        self.take_due_run((*left).min(LARGE));
         let run = core::mem::take(&mut self.run);
         *left -= run.len();
         run.iter().take(ASKED_AHEAD).for_each(|item| slab.prefetch(item.slot()));

@@ -92,6 +92,10 @@ impl Wheel {
             }
         }
         self.run.clear();
+        if stack.is_empty() && level == 0 && place == ring(self.now.0) {
+            // Those that are handed out are of this slot too.
+            core::mem::swap(stack, &mut self.due);
+        }
         if stack.is_empty() {
             *stack = self.sweep.end();
             if stack.is_empty() {

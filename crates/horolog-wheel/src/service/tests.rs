@@ -1,0 +1,247 @@
+//! The service with a real clock. Nothing here demands that anything is quick: only that it comes, once, in order and never
+//! early.
+#![expect(clippy::unwrap_used, reason = "these are tests, though clippy does not see it behind `not(loom)`")]
+
+use std::boxed::Box;
+use std::format;
+use std::sync::mpsc::{channel, sync_channel};
+use std::sync::{Mutex, OnceLock};
+use std::vec;
+
+use super::*;
+
+const TICK: Duration = Duration::from_millis(1);
+const NEVER: Duration = Duration::from_secs(1 << 40);
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[test]
+fn values_come_in_order_of_time() {
+    let (timers, due) = TimerService::with_channel(TICK).unwrap();
+    for delay in [40, 10, 30, 20, 0] {
+        timers.after(ms(delay), delay).unwrap();
+    }
+    assert_eq!(due.iter().take(5).collect::<Vec<_>>(), [0, 10, 20, 30, 40]);
+    assert!(timers.is_empty());
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what is early can only be told by a clock")]
+fn nothing_fires_early_whatever_the_tick() {
+    for tick in [Duration::ZERO, Duration::from_micros(1), ms(1), ms(7)] {
+        let (sender, due) = channel();
+        let fire = move |at: Instant| sender.send(Instant::now() >= at).unwrap();
+        let timers = TimerService::start(tick, fire).unwrap();
+        for delay in 0..200 {
+            let at = Instant::now() + Duration::from_micros(delay * 97);
+            timers.at(at, at).unwrap();
+        }
+        assert!(due.iter().take(200).all(|is_in_time| is_in_time), "{tick:?}");
+    }
+}
+
+#[test]
+fn an_earlier_timer_wakes_a_service_that_sleeps() {
+    let (timers, due) = TimerService::with_channel(TICK).unwrap();
+    timers.after(NEVER, 1).unwrap();
+    timers.after(ms(1), 2).unwrap();
+    assert_eq!(due.recv(), Ok(2));
+    let moved = timers.after(NEVER, 3).unwrap();
+    assert!(timers.reschedule(moved, ms(1)));
+    assert_eq!(due.recv(), Ok(3));
+    assert_eq!(timers.len(), 1);
+}
+
+#[test]
+fn a_cancelled_timer_gives_its_value_back_and_does_not_fire() {
+    let (timers, due) = TimerService::with_channel(TICK).unwrap();
+    let id = timers.after(ms(50), Box::new(1)).unwrap();
+    assert_eq!(timers.cancel(id), Some(Box::new(1)));
+    assert_eq!(timers.cancel(id), None);
+    assert!(!timers.reschedule(id, TICK));
+    timers.after(ms(100), Box::new(2)).unwrap();
+    assert_eq!(due.recv(), Ok(Box::new(2)));
+}
+
+#[test]
+fn a_timer_moved_later_comes_later() {
+    let (timers, due) = TimerService::with_channel(TICK).unwrap();
+    let id = timers.after(ms(500), 1).unwrap();
+    assert!(timers.reschedule(id, ms(600)));
+    timers.after(ms(550), 2).unwrap();
+    assert_eq!((due.recv(), due.recv()), (Ok(2), Ok(1)));
+}
+
+#[test]
+fn the_longest_delay_is_an_ordinary_one() {
+    for tick in [Duration::ZERO, TICK, Duration::MAX] {
+        let (timers, due) = TimerService::with_channel(tick).unwrap();
+        timers.after(Duration::MAX, 1).unwrap();
+        timers.after(Duration::ZERO, 2).unwrap();
+        if tick < Duration::MAX {
+            assert_eq!(due.recv(), Ok(2));
+        }
+        assert!(timers.stop().contains(&1));
+    }
+}
+
+#[test]
+fn what_is_pending_comes_back_when_the_service_stops() {
+    let (timers, due) = TimerService::with_channel(TICK).unwrap();
+    for value in 0..1_000 {
+        timers.after(NEVER, value).unwrap();
+    }
+    let mut left = timers.stop();
+    left.sort_unstable();
+    assert!(left.into_iter().eq(0..1_000));
+    assert!(due.recv().is_err(), "the callback is gone");
+}
+
+#[test]
+fn what_is_pending_is_dropped_with_the_service() {
+    let value = Arc::new(());
+    let timers = TimerService::start(TICK, drop).unwrap();
+    timers.after(NEVER, Arc::clone(&value)).unwrap();
+    drop(timers);
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn a_full_service_gives_the_value_back() {
+    let options = SharedOptions::new().timers_max(1);
+    let timers = TimerService::start_with(options, TICK, drop).unwrap();
+    let id = timers.after(NEVER, vec![1]).unwrap();
+    let refused = timers.after(TICK, vec![2]).unwrap_err();
+    assert_eq!((&refused.value, refused.timers_max), (&vec![2], 1));
+    assert_eq!(format!("{refused}"), "1 timers are pending already, and no more are allowed");
+    assert_eq!(timers.cancel(id), Some(vec![1]));
+    assert!(timers.after(NEVER, refused.value).is_ok());
+}
+
+#[test]
+fn a_callback_that_panics_does_not_stop_the_others() {
+    let (sender, due) = channel();
+    let fire =
+        move |value: Option<u32>| sender.send(value.expect("none: this panic is part of the test")).unwrap();
+    let timers = TimerService::start(TICK, fire).unwrap();
+    timers.after(ms(1), None).unwrap();
+    timers.after(ms(5), Some(7)).unwrap();
+    assert_eq!(due.recv(), Ok(7));
+}
+
+#[test]
+fn closures_are_values_too() {
+    let (sender, due) = channel();
+    let timers = TimerService::<Box<dyn FnOnce() + Send>>::start(TICK, |call| call()).unwrap();
+    timers.after(ms(1), Box::new(move || sender.send("called").unwrap())).unwrap();
+    assert_eq!(due.recv(), Ok("called"));
+}
+
+#[test]
+fn a_callback_may_arm_timers_of_its_own_service() {
+    static SERVICE: OnceLock<TimerService<u32>> = OnceLock::new();
+    let (sender, due) = channel();
+    let timers = TimerService::start(TICK, move |value| {
+        sender.send(value).unwrap();
+        SERVICE.wait().after(Duration::ZERO, value + 1).unwrap();
+    });
+    SERVICE.get_or_init(|| timers.unwrap()).after(Duration::ZERO, 1).unwrap();
+    assert_eq!(due.iter().take(100).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_callback_may_drop_its_own_service() {
+    let held = Arc::new(Mutex::new(None));
+    let (sender, done) = sync_channel(1);
+    let inside = Arc::clone(&held);
+    let timers = TimerService::start(TICK, move |()| {
+        drop(inside.lock().unwrap().take());
+        sender.send(()).unwrap();
+    });
+    let mut slot = held.lock().unwrap();
+    slot.insert(timers.unwrap()).after(Duration::ZERO, ()).unwrap();
+    drop(slot);
+    assert_eq!(done.recv(), Ok(()));
+    assert_eq!(done.recv().ok(), None, "the thread has ended, and its callback is gone");
+}
+
+#[test]
+fn a_receiver_that_is_gone_is_nobodys_trouble() {
+    let (timers, due) = TimerService::with_channel(TICK).unwrap();
+    drop(due);
+    timers.after(Duration::ZERO, 1).unwrap();
+    while !timers.is_empty() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn from_many_threads_every_value_is_fired_or_cancelled_once() {
+    let (timers, due) = TimerService::with_channel(TICK).unwrap();
+    let (timers, cancelled) = (&timers, &Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for number in 0..4 {
+            scope.spawn(move || {
+                for value in number * 5_000..(number + 1) * 5_000 {
+                    let id = timers.after(Duration::from_micros(value * 7_919 % 3_000), value).unwrap();
+                    if value % 3 > 0 {
+                        cancelled.lock().unwrap().extend(timers.cancel(id));
+                    }
+                }
+            });
+        }
+    });
+    let mut ended = core::mem::take(&mut *cancelled.lock().unwrap());
+    let missing = 20_000 - ended.len();
+    ended.extend(due.iter().take(missing));
+    ended.sort_unstable();
+    assert!(ended.into_iter().eq(0..20_000));
+    assert!(due.try_recv().is_err());
+}
+
+// Values
+
+fn put<T>(values: &Values<T>, home: usize, value: T) -> u64 {
+    values.put(home, value, Ok::<u64, ()>).map_err(drop).unwrap()
+}
+
+#[test]
+fn a_key_finds_its_value_once() {
+    let values = Values::new(3);
+    let keys: Vec<_> = (0..2_000).map(|value| put(&values, value, value)).collect();
+    for (value, key) in keys.iter().enumerate().rev() {
+        assert_eq!((values.take(*key), values.take(*key)), (Some(value), None));
+    }
+    assert_eq!(values.take(u64::MAX), None);
+}
+
+#[test]
+fn places_are_used_again() {
+    let values = Values::new(1);
+    let keys: Vec<_> = (0..100).map(|value| put(&values, 0, value)).collect();
+    keys.iter().for_each(|key| _ = values.take(*key));
+    let mut again: Vec<_> = (0..100).map(|value| put(&values, 0, value)).collect();
+    again.sort_unstable();
+    assert_eq!(again, keys);
+}
+
+#[test]
+fn a_value_that_is_refused_takes_no_place() {
+    let values = Values::new(1);
+    assert_eq!(values.put(0, 'a', |_| Err::<(), _>(7)), Err(('a', 7)));
+    assert_eq!(values.take(0), None);
+    assert_eq!(put(&values, 0, 'b'), 0);
+}
+
+#[test]
+fn all_values_are_taken_at_the_end() {
+    let values = Values::new(2);
+    let keys: Vec<_> = (0..600).map(|value| put(&values, value, value)).collect();
+    values.take(keys[7]);
+    let mut left = values.take_all();
+    left.sort_unstable();
+    assert!(left.into_iter().eq((0..600).filter(|value| *value != 7)));
+    assert_eq!(values.take(keys[0]), None);
+}

@@ -1,0 +1,398 @@
+//! The front: one queue of timers for many threads.
+//!
+//! Threads that arm timers all the time and one that lets time pass would meet at one lock. Here each thread has a
+//! *shard*, a [`Timers`] of its own under a lock of its own, which nobody else wants but the owner, once a tick, and
+//! whoever cancels a timer of that thread. So an insert is an uncontended lock and an insert, and two threads that insert
+//! write no line of memory in common. `docs/decisions/0005-a-shard-a-thread.md` has the figures, beside a ring for each
+//! thread into one wheel.
+//!
+//! An id names its shard: the lowest bits of the slot. A timer is at home in one shard from its insert to its end, so
+//! whoever holds that lock decides what becomes of it.
+//!
+//! # In tick order
+//!
+//! Each shard says before which tick nothing is to be done in it (`look_at`). The owner takes the shard with the earliest
+//! and lets time pass in it until that of the next shard, and so on: what comes out is in tick order over all shards.
+//! The time of a shard where nothing is to be done stays behind until something is; that is nobody's loss.
+//!
+//! # The alarm
+//!
+//! The owner may sleep until [`Alarm::at`]. Whoever makes a timer due before that rings, and whoever makes a later one does
+//! not. The owner (1) writes "ring for anything" to one word, (2) looks at the next wake of each shard, holding its lock,
+//! (3) writes the earliest to the word. A thread (a) adds its timer, holding the lock, (b) reads the word, and rings if its
+//! timer is earlier. If (a) comes before (2) in that lock's order, the owner sees the timer. If it comes after, the lock
+//! orders (1) before (b): the thread reads (1) or something later, and (3) is as early as anything the owner waits for.
+//! So no fence is needed, and the word is written once or twice a sleep, not once a timer.
+//!
+//! # Invariants (of the models in `shared/models.rs`)
+//!
+//! - **F1** What is inserted is cancelled once or comes out once, never both.
+//! - **F2** While nobody holds its lock, `look_at` of a shard is that of its wheel.
+//! - **F3** While an [`Alarm`] lives, a timer due before it has been seen by the owner, or rung for.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::{Entry, Expired, Progress, Tick, TimerId, Timers};
+
+#[cfg(all(test, loom))]
+mod models;
+mod options;
+mod shard;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+pub use options::SharedOptions;
+pub(crate) use shard::home_of_this_thread;
+use shard::{NEVER_LOOK, Shard};
+
+/// Timers for many threads: any of them inserts, cancels and moves; one of them, the owner, lets time pass.
+///
+/// Every method takes `&self`. Nothing here reads a clock or waits. For timers that fire by themselves, with a thread
+/// and a clock of their own, see [`TimerService`](crate::TimerService).
+///
+/// ```
+/// use horolog_wheel::{Progress, SharedTimers, Tick};
+///
+/// let timers = SharedTimers::new(Tick(0));
+/// std::thread::scope(|scope| {
+///     for word in 0..4 {
+///         let timers = &timers;
+///         scope.spawn(move || timers.insert(Tick(100 + word), word).expect("there is room"));
+///     }
+/// });
+/// let mut expired = Vec::new();
+/// assert_eq!(timers.advance(Tick(102), 256, &mut expired), Progress::Done);
+/// assert_eq!(expired.iter().map(|timer| timer.word).collect::<Vec<_>>(), [0, 1, 2], "in tick order");
+/// assert_eq!(timers.set_alarm().at(), Some(Tick(103)));
+/// ```
+pub struct SharedTimers {
+    /// A power of two of them.
+    shards: Box<[Shard]>,
+    /// The number of bits of a slot that name the shard.
+    shard_bits: u32,
+    timers_max: u32,
+    /// The latest that an advance was asked for.
+    now: AtomicU64,
+    /// While the owner sleeps: whoever makes a timer due before this tick rings. 0: nobody has to.
+    alarm: AtomicU64,
+    ring: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// There is no room for a timer: `timers_max` are pending. What was to be inserted comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// As it was given.
+    pub deadline: Tick,
+    /// As it was given.
+    pub word: u64,
+    /// The limit.
+    pub timers_max: u32,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} timers are pending already, and no more are allowed", self.timers_max)
+    }
+}
+
+impl core::error::Error for Full {}
+
+/// The owner sleeps: see [`SharedTimers::set_alarm`]. While this lives, whoever makes an earlier timer rings.
+#[derive(Debug)]
+#[must_use = "the alarm is off when this is dropped"]
+pub struct Alarm<'a> {
+    timers: &'a SharedTimers,
+    at: Option<Tick>,
+}
+
+impl Alarm<'_> {
+    /// Sleep no longer than until this tick; `None`: for ever. It may be early, as [`Timers::next_wake`] may.
+    #[must_use]
+    pub fn at(&self) -> Option<Tick> {
+        self.at
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.timers.alarm.store(NEVER_RING, Ordering::Relaxed);
+    }
+}
+
+const NEVER_RING: u64 = 0;
+
+const RING_FOR_ANYTHING: u64 = u64::MAX;
+
+/// Items come across in one hold of a lock, at most: some ten microseconds.
+const ITEMS_A_HOLD: usize = 256;
+
+impl SharedTimers {
+    /// No timers, at `now`; as many shards as the machine has processors, no ring, room for 2^32 - 1 timers.
+    #[must_use]
+    pub fn new(now: Tick) -> Self {
+        SharedOptions::new().build(now)
+    }
+
+    /// Adds a timer. One whose deadline has come already is due at the next advance.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if `timers_max` are pending: back-pressure, for the caller to wait or to shed. Nothing has changed.
+    #[inline]
+    pub fn insert(&self, deadline: Tick, word: u64) -> Result<TimerId, Full> {
+        self.insert_from(home_of_this_thread(), deadline, word)
+    }
+
+    /// As if by a thread whose home is that shard.
+    #[inline]
+    pub(crate) fn insert_from(&self, home: usize, deadline: Tick, word: u64) -> Result<TimerId, Full> {
+        let home = home & self.mask();
+        let id = self.shards[home].with(|timers| timers.insert(deadline, word));
+        let id = match id {
+            Some(id) => self.outer(home, id),
+            None => self.insert_elsewhere(home, deadline, word)?,
+        };
+        self.ring_if_earlier(deadline);
+        Ok(id)
+    }
+
+    /// When there is no room at home.
+    #[cold]
+    fn insert_elsewhere(&self, home: usize, deadline: Tick, word: u64) -> Result<TimerId, Full> {
+        let others = (1..self.shards.len()).map(|further| (home + further) & self.mask());
+        let mut tries = others.filter_map(|shard| {
+            let id = self.shards[shard].with(|timers| timers.insert(deadline, word))?;
+            Some(self.outer(shard, id))
+        });
+        tries.next().ok_or(Full { deadline, word, timers_max: self.timers_max })
+    }
+
+    /// Removes a timer and gives its word back; `None` if it is not pending.
+    ///
+    /// Of all who cancel a timer, and the owner to whom it is due, exactly one gets its word.
+    #[inline]
+    pub fn cancel(&self, id: TimerId) -> Option<u64> {
+        let (shard, id) = self.inner(id)?;
+        shard.with(|timers| timers.cancel(id))
+    }
+
+    /// Removes timers, and appends for each of `ids`, in order, its word, or `None` if it is not pending. Neighbours from
+    /// one shard share a lock, and are asked for from memory together.
+    pub fn cancel_many(&self, ids: &[TimerId], words: &mut Vec<Option<u64>>) {
+        let mut inner = Vec::with_capacity(ids.len());
+        for run in ids.chunk_by(|one, next| self.home(*one) == self.home(*next)) {
+            let Some(first) = run.first() else { continue };
+            inner.clear();
+            // An id that cannot be one of ours is looked for as it is, and not found.
+            inner.extend(run.iter().map(|id| self.inner_id(*id)));
+            self.shards[self.home(*first)].with(|timers| timers.cancel_many(&inner, words));
+        }
+    }
+
+    /// Moves the deadline of a pending timer, earlier or later; false if it is not pending.
+    pub fn reschedule(&self, id: TimerId, deadline: Tick) -> bool {
+        let Some((shard, id)) = self.inner(id) else { return false };
+        let was_moved = shard.with(|timers| timers.reschedule(id, deadline));
+        if was_moved {
+            self.ring_if_earlier(deadline);
+        }
+        was_moved
+    }
+
+    /// The pending timer `id`.
+    #[must_use]
+    pub fn get(&self, id: TimerId) -> Option<Entry> {
+        let (shard, inner) = self.inner(id)?;
+        let entry = shard.with(|timers| timers.get(inner))?;
+        Some(Entry { id, ..entry })
+    }
+
+    /// Moves time to `now` and appends to `expired` what has become due, in ascending tick order. The rules, those of
+    /// `budget` too, are those of [`Wheel::advance`](crate::Wheel::advance), over all shards together. What other threads
+    /// arm meanwhile, for a tick that has passed, counts for `now`.
+    ///
+    /// This is the owner's. Called by several threads at a time, it still gives each timer to one of them, and each of them
+    /// gets its own in tick order. A lock is held for 256 items at most.
+    pub fn advance(&self, now: Tick, budget: u32, expired: &mut Vec<Expired>) -> Progress {
+        let now = now.max(Tick(self.now.fetch_max(now.0, Ordering::Relaxed)));
+        let mut left = budget as usize;
+        loop {
+            let (first, second) = self.two_earliest();
+            if first.look_at > now.0 || first.look_at == NEVER_LOOK {
+                break;
+            }
+            let until = Tick(second.look_at.min(now.0));
+            if self.advance_shard(first.shard, until, &mut left, expired) == Progress::More && left == 0 {
+                return Progress::More;
+            }
+        }
+        if now.0 == NEVER_LOOK { self.advance_to_the_end(&mut left, expired) } else { Progress::Done }
+    }
+
+    /// The last tick of all cannot be told from never: every shard is asked.
+    #[cold]
+    fn advance_to_the_end(&self, left: &mut usize, expired: &mut Vec<Expired>) -> Progress {
+        for shard in 0..self.shards.len() {
+            while self.advance_shard(shard, Tick(u64::MAX), left, expired) == Progress::More {
+                if *left == 0 {
+                    return Progress::More;
+                }
+            }
+        }
+        Progress::Done
+    }
+
+    /// In one hold of its lock.
+    fn advance_shard(
+        &self,
+        number: usize,
+        until: Tick,
+        left: &mut usize,
+        expired: &mut Vec<Expired>,
+    ) -> Progress {
+        let new = expired.len();
+        let mut left_of_hold = (*left).min(ITEMS_A_HOLD);
+        *left -= left_of_hold;
+        let progress =
+            self.shards[number].with(|timers| timers.advance_within(until, &mut left_of_hold, expired));
+        *left += left_of_hold;
+        for timer in expired.iter_mut().skip(new) {
+            timer.id = self.outer(number, timer.id);
+        }
+        progress
+    }
+
+    /// Before the owner sleeps: says until when it may, and from now on whoever makes a timer due before that rings, once.
+    ///
+    /// What a ring does is an option ([`SharedOptions::ring`]); it must be heard by a sleep that has not begun yet, as
+    /// [`Thread::unpark`](std::thread::Thread::unpark) is. The alarm is off when it is dropped. One owner sets one at a time.
+    /// O(shards * levels).
+    pub fn set_alarm(&self) -> Alarm<'_> {
+        // The order of these three is the proof of F3: see the module.
+        self.alarm.store(RING_FOR_ANYTHING, Ordering::Relaxed);
+        let at = self.next_wake();
+        self.alarm.store(at.map_or(RING_FOR_ANYTHING, |tick| tick.0), Ordering::Relaxed);
+        Alarm { timers: self, at }
+    }
+
+    /// When to advance next: never late, possibly early; see [`Timers::next_wake`]. `None` if nothing is pending.
+    ///
+    /// Other threads may make it wrong at any time. Who sleeps by it takes [`set_alarm`](Self::set_alarm).
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Tick> {
+        self.shards.iter().filter_map(|shard| shard.with(|timers| timers.next_wake())).min()
+    }
+
+    /// The latest time that an [`advance`](Self::advance) was asked for. It never goes back.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        Tick(self.now.load(Ordering::Relaxed))
+    }
+
+    /// How many timers are pending. O(shards).
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.with(|timers| timers.len())).sum()
+    }
+
+    /// Is nothing pending? O(shards).
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory taken from the allocator. O(shards).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let in_shards: usize = self.shards.iter().map(|shard| shard.with(|timers| timers.bytes())).sum();
+        in_shards + self.shards.len() * size_of::<Shard>()
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    #[inline]
+    fn ring_if_earlier(&self, deadline: Tick) {
+        let alarm = self.alarm.load(Ordering::Relaxed);
+        if deadline.0 < alarm || alarm == RING_FOR_ANYTHING {
+            self.ring_once();
+        }
+    }
+
+    /// Of all who would ring for this sleep, one does.
+    #[cold]
+    fn ring_once(&self) {
+        if self.alarm.swap(NEVER_RING, Ordering::Relaxed) != NEVER_RING
+            && let Some(ring) = &self.ring
+        {
+            ring();
+        }
+    }
+
+    /// The shards where something is to be done first.
+    fn two_earliest(&self) -> (Look, Look) {
+        let mut two = (Look::NEVER, Look::NEVER);
+        for (number, shard) in self.shards.iter().enumerate() {
+            let look = Look { look_at: shard.look_at(), shard: number };
+            if look.look_at < two.0.look_at {
+                two = (look, two.0);
+            } else if look.look_at < two.1.look_at {
+                two.1 = look;
+            }
+        }
+        two
+    }
+
+    fn mask(&self) -> usize {
+        self.shards.len() - 1
+    }
+
+    /// The number of the shard that `id` names.
+    fn home(&self, id: TimerId) -> usize {
+        id.slot() as usize & self.mask()
+    }
+
+    fn inner(&self, id: TimerId) -> Option<(&Shard, TimerId)> {
+        let shard = self.shards.get(self.home(id))?;
+        Some((shard, self.inner_id(id)))
+    }
+
+    /// The id as its shard knows it.
+    #[inline]
+    fn inner_id(&self, id: TimerId) -> TimerId {
+        TimerId::new(id.slot() >> self.shard_bits, id.generation()).unwrap_or(id)
+    }
+
+    /// The id as everybody else knows it.
+    #[inline]
+    fn outer(&self, shard: usize, id: TimerId) -> TimerId {
+        let shard = u32::try_from(shard).unwrap_or(0);
+        TimerId::new(id.slot() << self.shard_bits | shard, id.generation()).unwrap_or(id)
+    }
+}
+
+/// When something is to be done in a shard.
+#[derive(Clone, Copy)]
+struct Look {
+    look_at: u64,
+    shard: usize,
+}
+
+impl Look {
+    const NEVER: Self = Self { look_at: NEVER_LOOK, shard: 0 };
+}
+
+impl fmt::Debug for SharedTimers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedTimers")
+            .field("shards", &self.shards.len())
+            .field("timers_max", &self.timers_max)
+            .finish_non_exhaustive()
+    }
+}
