@@ -13,6 +13,18 @@ impl<const WORDS: usize> Bits<WORDS> {
         Self { words: [0; WORDS], summary: 0 }
     };
 
+    /// All numbers below `count`.
+    pub(crate) fn below(count: usize) -> Self {
+        let mut bits = Self::EMPTY;
+        for (word, bits_of) in bits.words.iter_mut().enumerate() {
+            let len = count.saturating_sub(word * 64).min(64);
+            *bits_of =
+                u32::try_from(64 - len).ok().and_then(|unset| u64::MAX.checked_shr(unset)).unwrap_or(0);
+            bits.summary |= u16::from(len > 0) << word;
+        }
+        bits
+    }
+
     #[inline]
     pub(crate) fn contains(&self, number: usize) -> bool {
         self.words[number / 64 % WORDS] >> (number % 64) & 1 == 1
@@ -102,6 +114,15 @@ mod tests {
             let second = model.range(first_word..).next().map(|number| number / 64);
             let expected: Vec<_> = model.iter().copied().filter(|n| Some(n / 64) == second).collect();
             assert_eq!(bits.second_word().collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn all_below_a_number_are_all_below_it() {
+        for count in 0..=512 {
+            let bits = Bits::<8>::below(count);
+            let numbers = core::iter::successors(bits.first(), |number| bits.first_from(number + 1));
+            assert!(numbers.eq(0..count), "{count}");
         }
     }
 

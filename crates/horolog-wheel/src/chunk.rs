@@ -113,9 +113,8 @@ impl Pool {
         let count = in_top - rest;
         let range = rest as usize..in_top as usize;
         if stack.len <= SMALL {
-            run.extend(
-                self.small.get(stack.top as usize).and_then(|chunk| chunk.get(range)).into_iter().flatten(),
-            );
+            let items = self.small.get(stack.top as usize).and_then(|chunk| chunk.get(range));
+            run.extend_from_slice(items.unwrap_or_default());
             stack.len -= count;
             if stack.len == 0 {
                 self.small_free.push(stack.top);
@@ -126,7 +125,7 @@ impl Pool {
         stack.len -= count;
         let top = stack.top;
         let Some((items, below)) = self.large_mut(top) else { return };
-        run.extend(items.get(range).into_iter().flatten());
+        run.extend_from_slice(items.get(range).unwrap_or_default());
         if rest == 0 {
             stack.top = *below;
             self.free_large(top);

@@ -262,10 +262,9 @@ impl Slab {
     /// [`end`](Self::end) and [`free`](Self::free) in one step: the entry as it was; `None` if `id` is not live, or armed.
     #[inline]
     pub fn remove(&mut self, id: TimerId) -> Option<Entry> {
-        let cell = self.cell_mut(id.slot()).filter(|cell| cell.is(id.generation(), State::Live))?;
-        let entry = Entry { id, deadline: cell.deadline, word: cell.word, armed: None };
-        self.finish(id.slot());
-        Some(entry)
+        let Cell { deadline, word, .. } =
+            self.finish(id.slot(), |cell| cell.is(id.generation(), State::Live))?;
+        Some(Entry { id, deadline, word, armed: None })
     }
 }
 
@@ -447,14 +446,16 @@ impl Slab {
         Some(begun)
     }
 
-    /// Ends and frees the live entry of a slot.
+    /// Ends and frees the live entry of a slot, if it is the one that is meant: its cell as it was.
     #[inline]
-    pub(crate) fn finish(&mut self, slot: u32) {
-        if let Some(cell) = self.cell_mut(slot) {
-            cell.set_state(State::Free);
-        }
+    pub(crate) fn finish(&mut self, slot: u32, is_it: impl FnOnce(&Cell) -> bool) -> Option<Cell> {
+        let (page, at) = place_of(slot);
+        let cell = self.pages.get_mut(page)?.cell_mut(at).filter(|cell| is_it(cell))?;
+        let ended = *cell;
+        cell.set_state(State::Free);
         self.live -= 1;
         self.put_back(slot);
+        Some(ended)
     }
 
     /// The lowest page with a free slot whose generations are not used up; a new one if need be.
@@ -570,6 +571,12 @@ impl Slab {
             let unarmed = cells.filter(|(cell, _)| cell.state() == State::Live);
             unarmed.filter_map(|(cell, slot)| Some((cell.entry(slot)?, cell)))
         })
+    }
+
+    /// Is it too large for the caches near the processor, so that asking for cells ahead pays?
+    #[inline]
+    pub(crate) fn is_large(&self) -> bool {
+        self.slots > 1 << 14
     }
 
     /// Asks for the cell of `slot`, soon to be read.

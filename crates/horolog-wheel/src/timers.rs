@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::slab::Cell;
 use crate::{Entry, Lane, Progress, Slab, Tick, TimerId, Wheel};
 
 #[cfg(test)]
@@ -100,9 +101,9 @@ impl Timers {
         left: &mut usize,
         expired: &mut Vec<Expired>,
     ) -> Progress {
-        self.wheel.advance_within(&mut self.slab, now, left, |slab, id| {
-            let entry = slab.remove(id);
-            expired.extend(entry.map(|Entry { id, deadline, word, .. }| Expired { id, deadline, word }));
+        self.wheel.advance_within(&mut self.slab, now, left, |slab, slot, generation| {
+            let ended = slab.finish(slot, |_| true).zip(TimerId::new(slot, generation));
+            expired.extend(ended.map(|(Cell { deadline, word, .. }, id)| Expired { id, deadline, word }));
         })
     }
 

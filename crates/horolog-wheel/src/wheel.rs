@@ -51,7 +51,8 @@
 //! - **W2** An item is in a slot that its level sees from now.
 //! - **W3** The bit of a slot is set exactly when the slot has items.
 //! - **W4** `len` is the number of entries of the slab armed here; `items` is the number of items.
-//! - **W5** Nothing is to be done before `look_at`: no slot of level 0 before it has items, no other starts before it.
+//! - **W5** Nothing is to be done before `look_at`: no slot of level 0 before it has items, no other starts before it, and
+//!   none of a higher level before `look_above`.
 //! - **W6** After a cancel or a move there are at most `2 * len` items, a constant, what one sweep could not yet look at,
 //!   and the doubles of current items: of those that an entry had at the same tick, one in 256 has the same tag.
 //! - **W7** Of the next slot of a level, while it is emptied ahead, no more items are left than there were at first.
@@ -135,6 +136,8 @@ pub struct Wheel {
     now: Tick,
     /// Until this tick, time passes without a look at anything. `None`: for ever.
     look_at: Option<Tick>,
+    /// Until this tick, time passes without a look at levels above the lowest.
+    look_above: Option<Tick>,
     len: usize,
     /// Current and stale ones.
     items: usize,
@@ -153,6 +156,7 @@ impl Wheel {
             sweep: Sweep::NONE,
             now,
             look_at: None,
+            look_above: None,
             len: 0,
             items: 0,
             lane,
@@ -232,8 +236,7 @@ impl Wheel {
     #[inline]
     pub fn remove(&mut self, slab: &mut Slab, id: TimerId) -> Option<u64> {
         let armed = State::armed(self.lane);
-        let word = slab.cell(id.slot()).filter(|cell| cell.is(id.generation(), armed))?.word;
-        slab.finish(id.slot());
+        let word = slab.finish(id.slot(), |cell| cell.is(id.generation(), armed))?.word;
         self.len = self.len.saturating_sub(1);
         self.keep_bound(slab);
         Some(word)
@@ -278,6 +281,9 @@ impl Wheel {
         slot_of: impl Fn(&T) -> u32,
         mut each: impl FnMut(&mut Self, &mut Slab, &T),
     ) {
+        if !slab.is_large() {
+            return many.iter().for_each(|one| each(self, slab, one));
+        }
         many.iter().take(ASKED_AHEAD).for_each(|one| slab.prefetch(slot_of(one)));
         for (at, one) in many.iter().enumerate() {
             if let Some(later) = many.get(at + ASKED_AHEAD) {
@@ -395,12 +401,23 @@ impl Wheel {
     #[inline]
     fn add(&mut self, item: Item, tick: Tick) {
         self.items += 1;
+        self.file_and_look(item, tick);
+    }
+
+    /// Puts an item where its tick belongs, and sees to it that somebody looks there in time.
+    #[inline]
+    fn file_and_look(&mut self, item: Item, tick: Tick) {
         let (level, number, len) = self.file(item, tick);
+        if level == 0 {
+            self.look_at = earlier(self.look_at, tick);
+            return;
+        }
         // A slot that is worth emptying ahead of time is looked at when it becomes the next.
         let ahead = u64::from(AHEAD_LEVELS.contains(&level) && len >= WORTH_AHEAD);
-        let at = if level == 0 { tick } else { start(level, number - ahead) };
-        if self.look_at.is_none_or(|look_at| at < look_at) {
-            self.look_at = Some(at);
+        let at = start(level, number - ahead);
+        if self.look_above.is_none_or(|look| at < look) {
+            self.look_above = Some(at);
+            self.look_at = earlier(self.look_at, at);
         }
     }
 
@@ -419,6 +436,12 @@ impl Wheel {
         }
         (level, number, len)
     }
+}
+
+/// The earlier of two ticks, of which the first may be never.
+#[inline]
+fn earlier(one: Option<Tick>, other: Tick) -> Option<Tick> {
+    Some(one.map_or(other, |one| one.min(other)))
 }
 
 /// How far ahead entries are asked for.

@@ -80,10 +80,10 @@ impl Page {
 
     #[cold]
     fn make_body(&mut self, slots: usize) {
+        let slots = slots.min(PAGE_SLOTS);
         let cells = [Cell::unused(self.base); PAGE_SLOTS];
-        let mut body = Box::new(Body { cells, free: Bits::EMPTY, free_len: 0, highest: self.base });
-        (0..slots.min(PAGE_SLOTS)).for_each(|at| body.put_back(at));
-        self.body = Some(body);
+        let free_len = u16::try_from(slots).unwrap_or(0);
+        self.body = Some(Box::new(Body { cells, free: Bits::below(slots), free_len, highest: self.base }));
     }
 
     /// Takes a free slot of a page that is stored.

@@ -12,6 +12,9 @@ const CRUMB: u64 = 32;
 const WORTH_A_WAKE: u32 = 4_096;
 const WAKE_CRUMB: u64 = 1_024;
 
+/// Entries of a run from which on they are asked for together: with fewer the first is read before the asking is of use.
+const WORTH_ASKING: usize = 2;
+
 /// Levels whose next slot is emptied ahead of its time. Those above see a slot end every fifty days or less often.
 pub(super) const AHEAD_LEVELS: core::ops::RangeInclusive<usize> = 1..=3;
 
@@ -37,19 +40,23 @@ impl Wheel {
         slab: &mut Slab,
         now: Tick,
         budget: u32,
-        due: impl FnMut(&mut Slab, TimerId),
+        mut due: impl FnMut(&mut Slab, TimerId),
     ) -> Progress {
-        self.advance_within(slab, now, &mut (budget as usize), due)
+        self.advance_within(slab, now, &mut (budget as usize), |slab, slot, generation| {
+            if let Some(id) = TimerId::new(slot, generation) {
+                due(slab, id);
+            }
+        })
     }
 
-    /// As [`advance_with`](Self::advance_with); the budget says what is left of it.
+    /// As [`advance_with`](Self::advance_with); the budget says what is left of it. `due` gets slot and generation.
     #[inline]
     pub(crate) fn advance_within(
         &mut self,
         slab: &mut Slab,
         now: Tick,
         left: &mut usize,
-        mut due: impl FnMut(&mut Slab, TimerId),
+        mut due: impl FnMut(&mut Slab, u32, u32),
     ) -> Progress {
         let target = now.max(self.now);
         if self.look_at.is_some_and(|at| at <= target) || (self.len == 0 && self.items > 0) {
@@ -64,7 +71,7 @@ impl Wheel {
         slab: &mut Slab,
         target: Tick,
         left: &mut usize,
-        due: &mut impl FnMut(&mut Slab, TimerId),
+        due: &mut impl FnMut(&mut Slab, u32, u32),
     ) -> Progress {
         if self.len == 0 {
             self.sweep_rest(slab, left);
@@ -78,6 +85,9 @@ impl Wheel {
                 self.look_at = Some(self.now);
                 return Progress::More;
             }
+            if self.items == 0 {
+                self.look_above = None;
+            }
             self.look_at = self.next_look();
         }
         self.now = target;
@@ -86,7 +96,35 @@ impl Wheel {
     }
 
     /// Does all that is to be done at the present tick; false if the budget ran out first.
-    fn land(&mut self, slab: &mut Slab, left: &mut usize, due: &mut impl FnMut(&mut Slab, TimerId)) -> bool {
+    fn land(&mut self, slab: &mut Slab, left: &mut usize, due: &mut impl FnMut(&mut Slab, u32, u32)) -> bool {
+        let is_above = self.look_above.is_some_and(|at| at <= self.now);
+        if is_above && !self.bring_all_down(slab, left) {
+            return false;
+        }
+        while self.is_occupied(0, self.now.0) {
+            if *left == 0 {
+                return false;
+            }
+            self.hand_out(slab, left, due);
+        }
+        if is_above {
+            if !self.empty_ahead(slab, left) {
+                return false;
+            }
+            self.look_above = self.next_look_above();
+        }
+        while self.is_over_bound() && !self.sweeps_in_vain() {
+            if *left == 0 {
+                return false;
+            }
+            let max = (*left).min(LARGE);
+            *left -= self.sweep_some(slab, max).max(1);
+        }
+        true
+    }
+
+    /// Empties the slots that have begun; false if the budget ran out first.
+    fn bring_all_down(&mut self, slab: &mut Slab, left: &mut usize) -> bool {
         for level in (1..LEVELS).rev() {
             let current = number(level, self.now);
             while self.is_occupied(level, current) {
@@ -96,12 +134,11 @@ impl Wheel {
                 self.bring_down(slab, level, current, usize::MAX, left);
             }
         }
-        while self.is_occupied(0, self.now.0) {
-            if *left == 0 {
-                return false;
-            }
-            self.hand_out(slab, left, due);
-        }
+        true
+    }
+
+    /// Moves what should have been moved by now of the slots that come next; false if the budget ran out first.
+    fn empty_ahead(&mut self, slab: &mut Slab, left: &mut usize) -> bool {
         for level in AHEAD_LEVELS {
             while let Some((next, behind)) = self.behind(level) {
                 if *left == 0 {
@@ -109,13 +146,6 @@ impl Wheel {
                 }
                 self.bring_down(slab, level, next, behind, left);
             }
-        }
-        while self.is_over_bound() && !self.sweeps_in_vain() {
-            if *left == 0 {
-                return false;
-            }
-            let max = (*left).min(LARGE);
-            *left -= self.sweep_some(slab, max).max(1);
         }
         true
     }
@@ -185,34 +215,37 @@ impl Wheel {
         self.run.clear();
     }
 
-    /// Hands out what is due now.
-    fn hand_out(&mut self, slab: &mut Slab, left: &mut usize, due: &mut impl FnMut(&mut Slab, TimerId)) {
+    /// Hands out some of what is due now.
+    fn hand_out(&mut self, slab: &mut Slab, left: &mut usize, due: &mut impl FnMut(&mut Slab, u32, u32)) {
         self.take_due_run((*left).min(LARGE));
-        let run = core::mem::take(&mut self.run);
-        *left -= run.len();
-        run.iter().take(ASKED_AHEAD).for_each(|item| slab.prefetch(item.slot()));
-        for (at, item) in run.iter().enumerate() {
-            if let Some(later) = run.get(at + ASKED_AHEAD) {
+        *left -= self.run.len();
+        let asks = self.run.len() > WORTH_ASKING && slab.is_large();
+        if asks {
+            self.run.iter().take(ASKED_AHEAD).for_each(|item| slab.prefetch(item.slot()));
+        }
+        let mut at = 0;
+        while let Some(item) = self.run.get(at).copied() {
+            if let Some(later) = self.run.get(at + ASKED_AHEAD).filter(|_| asks) {
                 slab.prefetch(later.slot());
             }
-            if let Some(id) = self.take_due(slab, *item) {
-                due(slab, id);
+            if let Some(generation) = self.take_due(slab, item) {
+                due(slab, item.slot(), generation);
             }
+            at += 1;
         }
-        self.run = run;
         self.run.clear();
     }
 
-    /// What becomes of an item whose tick has come: its entry is due, or it goes on, or it was stale.
+    /// What becomes of an item whose tick has come: its entry is due, and of this generation; or it goes on, or it was stale.
     #[inline]
-    fn take_due(&mut self, slab: &mut Slab, item: Item) -> Option<TimerId> {
+    fn take_due(&mut self, slab: &mut Slab, item: Item) -> Option<u32> {
         let cell = slab.cell_mut(item.slot()).filter(|cell| cell.is_armed_by(self.lane, item.mark()));
         match cell {
             Some(cell) if cell.deadline <= self.now => {
                 cell.set_state(State::Live);
                 self.items -= 1;
                 self.len = self.len.saturating_sub(1);
-                TimerId::new(item.slot(), cell.generation())
+                Some(cell.generation())
             }
             _ => {
                 self.file_again(slab, item);
@@ -231,7 +264,7 @@ impl Wheel {
         let tick = cell.deadline.max(self.now);
         cell.mark = cell.mark.next(tick.0);
         let item = Item::new(item.slot(), cell.mark);
-        self.file(item, tick);
+        self.file_and_look(item, tick);
     }
 
     /// How many items a slot has, those that a sweep has put aside included.
@@ -272,34 +305,38 @@ impl Wheel {
 
     /// The next tick at which something is to be done.
     fn next_look(&self) -> Option<Tick> {
-        let mut first: Option<Tick> = None;
-        for (level, found) in self.levels.iter().enumerate() {
-            let Some(home) = found.as_deref() else { continue };
-            let current = number(level, self.now);
-            let Some(found) = current.checked_add(1).and_then(|from| home.next_occupied(current, from))
-            else {
-                continue;
-            };
-            let len = self.len_at(level, found);
-            let at = match level {
-                0 => start(0, found),
-                _ if !AHEAD_LEVELS.contains(&level) => start(level, found),
-                _ if found > current + 1 => start(level, found - u64::from(len >= WORTH_AHEAD)),
-                _ if home.next == found => {
-                    home.pay_at(level, start(level, found).0, len, CRUMB).max(Tick(self.now.0 + 1))
-                }
-                _ => start(level, found),
-            };
-            if first.is_none_or(|first| at < first) {
-                first = Some(at);
-            }
+        let lowest = self.levels[0].as_deref().zip(self.now.0.checked_add(1));
+        let next = lowest.and_then(|(home, from)| home.next_occupied(self.now.0, from));
+        next.map_or(self.look_above, |next| earlier(self.look_above, Tick(next)))
+    }
+
+    /// The next tick at which something is to be done on a level above the lowest.
+    fn next_look_above(&self) -> Option<Tick> {
+        let levels = self.levels.iter().enumerate().skip(1);
+        let looks = levels.filter_map(|(level, home)| self.next_look_at(level, home.as_deref()?));
+        looks.min()
+    }
+
+    fn next_look_at(&self, level: usize, home: &Level) -> Option<Tick> {
+        let current = number(level, self.now);
+        let next = home.next_occupied(current, current.checked_add(1)?)?;
+        let at_start = start(level, next);
+        if !AHEAD_LEVELS.contains(&level) {
+            return Some(at_start);
         }
-        first
+        let len = self.len_at(level, next);
+        Some(if next > current + 1 {
+            start(level, next - u64::from(len >= WORTH_AHEAD))
+        } else if home.next == next {
+            home.pay_at(level, at_start.0, len, CRUMB).max(Tick(self.now.0 + 1))
+        } else {
+            at_start
+        })
     }
 
     /// Asks for the entries of the next tick.
     fn warm_next(&self, slab: &Slab) {
-        if let Some(home) = self.levels[0].as_deref() {
+        if let Some(home) = self.levels[0].as_deref().filter(|_| slab.is_large()) {
             let stack = home.stacks[ring(self.now.0.wrapping_add(1))];
             if !stack.is_empty() {
                 self.pool

@@ -26,8 +26,9 @@ impl Wheel {
             }
             let is_marked = self.levels[level].as_deref().is_some_and(|level| level.occupied.contains(place));
             Violation::unless(is_marked == (items > before), "W3", "the bitmap is wrong", None)?;
-            let early =
-                items > before && self.look_at.is_none_or(|at| start(level, number).max(self.now) < at);
+            let looks = if level == 0 { [self.look_at; 2] } else { [self.look_at, self.look_above] };
+            let from = start(level, number).max(self.now);
+            let early = items > before && looks.iter().any(|look| look.is_none_or(|at| from < at));
             Violation::unless(!early, "W5", "there is something to do before anybody looks", None)?;
         }
         for level in super::advance::AHEAD_LEVELS {

@@ -126,7 +126,7 @@ impl Wheel {
             *left -= self.sweep_some(slab, (*left).min(LARGE)).max(1);
         }
         if self.items == 0 {
-            self.look_at = None;
+            (self.look_at, self.look_above) = (None, None);
         }
     }
 }

@@ -368,6 +368,16 @@ fn a_budget_of_zero_does_nothing_and_says_whether_there_is_something_to_do() {
     assert_eq!(bench.wheel.now(), Tick(9));
 }
 
+/// The second level was looked forward to, and is empty since its only timer was cancelled.
+#[test]
+fn with_nothing_left_an_advance_is_done_though_its_budget_is_spent() {
+    let mut bench = Bench::at(0);
+    let cancelled = bench.arm(512);
+    assert!(bench.cancel(cancelled));
+    let id = bench.arm(0);
+    assert_eq!(bench.step(512, 1), (vec![id], Progress::Done));
+}
+
 #[test]
 fn a_budget_just_enough_is_done() {
     let mut bench = Bench::at(0);
