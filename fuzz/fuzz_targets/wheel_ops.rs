@@ -162,7 +162,7 @@ impl Pair {
     fn apply(&mut self, op: Op) {
         match op {
             Op::Insert { second, when } => self.insert(second, when),
-            Op::InsertMany { second, when, count } => (0..count % 16).for_each(|_| self.insert(second, when)),
+            Op::InsertMany { second, when, count } => self.insert_many(second, when, count % 40),
             Op::Cancel { pick } => self.cancel(pick),
             Op::Reschedule { pick, when } => self.reschedule(pick, when),
             Op::Advance { second, to, budget } => {
@@ -185,6 +185,22 @@ impl Pair {
         assert!(side.wheel.insert(&mut self.slab, id, deadline));
         assert!(!side.wheel.insert(&mut self.slab, id, deadline), "armed twice");
         side.note(id, deadline);
+    }
+
+    fn insert_many(&mut self, second: bool, when: When, count: u8) {
+        let side = &mut self.sides[usize::from(second)];
+        let deadline = when.resolve(side.wheel.now());
+        let many: Vec<(TimerId, Tick)> = (0..count)
+            .map(|_| {
+                let id = self.slab.reserve().expect("room");
+                self.slab.occupy(id, Tick::ZERO, id.raw()).expect("reserved");
+                (id, deadline)
+            })
+            .collect();
+        let mut inserted = Vec::new();
+        side.wheel.insert_many(&mut self.slab, &many, &mut inserted);
+        assert_eq!(inserted, vec![true; many.len()]);
+        many.iter().for_each(|(id, deadline)| side.note(*id, *deadline));
     }
 
     fn pick(&self, pick: u16) -> Option<(usize, TimerId)> {

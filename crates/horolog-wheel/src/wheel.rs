@@ -85,7 +85,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use advance::{AHEAD_LEVELS, WORTH_AHEAD};
+use advance::WORTH_AHEAD;
 #[cfg(test)]
 use sweep::SLACK;
 use sweep::Sweep;
@@ -413,7 +413,7 @@ impl Wheel {
             return;
         }
         // A slot that is worth emptying ahead of time is looked at when it becomes the next.
-        let ahead = u64::from(AHEAD_LEVELS.contains(&level) && len >= WORTH_AHEAD);
+        let ahead = u64::from(len >= WORTH_AHEAD);
         let at = start(level, number - ahead);
         if self.look_above.is_none_or(|look| at < look) {
             self.look_above = Some(at);

@@ -15,9 +15,6 @@ const WAKE_CRUMB: u64 = 1_024;
 /// Entries of a run from which on they are asked for together: with fewer the first is read before the asking is of use.
 const WORTH_ASKING: usize = 2;
 
-/// Levels whose next slot is emptied ahead of its time. Those above see a slot end every fifty days or less often.
-pub(super) const AHEAD_LEVELS: core::ops::RangeInclusive<usize> = 1..=3;
-
 impl Wheel {
     /// Moves time to `now` and appends to `due` what has become due, in ascending tick order, also over
     /// several calls; within a tick the order is not defined. An entry armed after its deadline counts for
@@ -139,7 +136,7 @@ impl Wheel {
 
     /// Moves what should have been moved by now of the slots that come next; false if the budget ran out first.
     fn empty_ahead(&mut self, slab: &mut Slab, left: &mut usize) -> bool {
-        for level in AHEAD_LEVELS {
+        for level in 1..LEVELS {
             while let Some((next, behind)) = self.behind(level) {
                 if *left == 0 {
                     return false;
@@ -294,7 +291,7 @@ impl Wheel {
     pub(super) fn wake_for(&self, home: &Level, level: usize, first: u64) -> Tick {
         let len = self.len_at(level, first);
         let current = number(level, self.now);
-        if !AHEAD_LEVELS.contains(&level) || first == current {
+        if level == 0 || first == current {
             start(level, first)
         } else if home.next == first {
             home.pay_at(level, start(level, first).0, len, WAKE_CRUMB).max(Tick(self.now.0 + 1))
@@ -321,9 +318,6 @@ impl Wheel {
         let current = number(level, self.now);
         let next = home.next_occupied(current, current.checked_add(1)?)?;
         let at_start = start(level, next);
-        if !AHEAD_LEVELS.contains(&level) {
-            return Some(at_start);
-        }
         let len = self.len_at(level, next);
         Some(if next > current + 1 {
             start(level, next - u64::from(len >= WORTH_AHEAD))
@@ -354,12 +348,14 @@ impl Level {
     /// How many items may be left of the next slot when it starts in `ticks`: as many as were there at first, less as
     /// time goes by.
     fn allowed(&self, level: usize, ticks: u64) -> u64 {
-        (u64::from(self.at_first) * ticks) >> shift(level)
+        let allowed = (u128::from(self.at_first) * u128::from(ticks)) >> shift(level);
+        u64::try_from(allowed).unwrap_or(u64::MAX)
     }
 
     /// When the next slot, which starts at `start` and has `count` items left, is behind by `crumb`.
     fn pay_at(&self, level: usize, start: u64, count: u32, crumb: u64) -> Tick {
-        let spare = u64::from(count).saturating_sub(crumb);
-        Tick(start.saturating_sub((spare << shift(level)) / u64::from(self.at_first)))
+        let spare = u128::from(u64::from(count).saturating_sub(crumb));
+        let ahead = (spare << shift(level)) / u128::from(self.at_first);
+        Tick(start.saturating_sub(u64::try_from(ahead).unwrap_or(u64::MAX)))
     }
 }

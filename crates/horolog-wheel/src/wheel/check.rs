@@ -31,7 +31,7 @@ impl Wheel {
             let early = items > before && looks.iter().any(|look| look.is_none_or(|at| from < at));
             Violation::unless(!early, "W5", "there is something to do before anybody looks", None)?;
         }
-        for level in super::advance::AHEAD_LEVELS {
+        for level in 1..LEVELS {
             let next = number(level, self.now) + 1;
             let home = self.levels[level].as_deref().filter(|home| home.next == next);
             let grown = home.is_some_and(|home| self.len_at(level, next) > home.at_first);

@@ -541,7 +541,7 @@ fn tick_by_tick_no_call_has_more_to_do_than_its_share() {
         *due_at.entry(base + ahead).or_insert(0_u64) += 1;
     }
     // The share of a level: its fullest slot over the ticks of a slot, and what is too little to be split.
-    let shares = AHEAD_LEVELS.map(|level| {
+    let shares = (1..=3).map(|level| {
         let mut slots = BTreeMap::new();
         due_at
             .iter()
@@ -556,6 +556,28 @@ fn tick_by_tick_no_call_has_more_to_do_than_its_share() {
         assert_eq!((brought.len() as u64, progress), (due, Progress::Done), "at {tick}");
     }
     assert!(pair.wheel.is_empty());
+}
+
+/// Ticks of a microsecond or less, and many timers a day ahead: from level 4 on the entries are read to move their items.
+#[test]
+fn far_slots_are_emptied_ahead_of_their_time_too() {
+    for level in 4..LEVELS - 1 {
+        let span = 1_u64 << shift(level);
+        let (mut rng, mut pair) = (Rng(7), Pair::at(3 * span + 5));
+        for _ in 0..6_000 {
+            pair.arm(5 * span + rng.below(span));
+        }
+        assert_eq!(pair.advance(4 * span - 1), []);
+        let calls = 1 << 8;
+        for call in 0..=calls {
+            let (due, progress) = pair.step(4 * span + call * (span / calls), 6_000 / 256 * 3 + WORTH_AHEAD);
+            assert_eq!((due, progress), (vec![], Progress::Done), "level {level}, call {call}");
+            pair.check();
+        }
+        assert_eq!(pair.wheel.len(), 6_000);
+        assert!(pair.advance(6 * span).is_sorted());
+        assert!(pair.wheel.is_empty());
+    }
 }
 
 /// One wheel is given all it takes in one call; the other any budgets, and pauses at any ticks on the way. Both live through
