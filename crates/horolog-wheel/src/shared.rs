@@ -170,6 +170,37 @@ impl SharedTimers {
         tries.next().ok_or(Full { deadline, word, timers_max: self.timers_max })
     }
 
+    /// Adds a timer for each deadline and word, and appends their ids to `ids`, in order. What found no room is handed back:
+    /// the rest of `timers`, which is empty if all went well.
+    ///
+    /// A lock is taken for 256 of them, and not for each.
+    pub fn insert_many<'a>(&self, timers: &'a [(Tick, u64)], ids: &mut Vec<TimerId>) -> &'a [(Tick, u64)] {
+        self.insert_many_from(home_of_this_thread(), timers, ids)
+    }
+
+    fn insert_many_from<'a>(
+        &self,
+        home: usize,
+        timers: &'a [(Tick, u64)],
+        ids: &mut Vec<TimerId>,
+    ) -> &'a [(Tick, u64)] {
+        let (mut rest, mut further) = (timers, 0);
+        while !rest.is_empty() && further < self.shards.len() {
+            let some = rest.get(..ITEMS_A_HOLD).unwrap_or(rest);
+            let (shard, new) = ((home + further) & self.mask(), ids.len());
+            let refused = self.shards[shard].with(|timers| timers.insert_many(some, ids).len());
+            for id in ids.iter_mut().skip(new) {
+                *id = self.outer(shard, *id);
+            }
+            rest = rest.get(some.len() - refused..).unwrap_or_default();
+            further += usize::from(refused > 0);
+        }
+        let inserted = timers.len() - rest.len();
+        let earliest = timers.iter().take(inserted).map(|(deadline, _)| *deadline).min();
+        earliest.into_iter().for_each(|deadline| self.ring_if_earlier(deadline));
+        rest
+    }
+
     /// Removes a timer and gives its word back; `None` if it is not pending.
     ///
     /// Of all who cancel a timer, and the owner to whom it is due, exactly one gets its word.
@@ -179,14 +210,14 @@ impl SharedTimers {
         shard.with(|timers| timers.cancel(id))
     }
 
-    /// Removes timers, and appends for each of `ids`, in order, its word, or `None` if it is not pending. Neighbours from
-    /// one shard share a lock, and are asked for from memory together.
+    /// Removes timers, and appends for each of `ids`, in order, its word, or `None` if it is not pending. Up to 256 neighbours
+    /// of one shard share a lock, and are asked for from memory together.
     pub fn cancel_many(&self, ids: &[TimerId], words: &mut Vec<Option<u64>>) {
-        let mut inner = Vec::with_capacity(ids.len());
-        for run in ids.chunk_by(|one, next| self.home(*one) == self.home(*next)) {
+        let mut inner = Vec::with_capacity(ids.len().min(ITEMS_A_HOLD));
+        let runs = ids.chunk_by(|one, next| self.home(*one) == self.home(*next));
+        for run in runs.flat_map(|run| run.chunks(ITEMS_A_HOLD)) {
             let Some(first) = run.first() else { continue };
             inner.clear();
-            // An id that cannot be one of ours is looked for as it is, and not found.
             inner.extend(run.iter().map(|id| self.inner_id(*id)));
             self.shards[self.home(*first)].with(|timers| timers.cancel_many(&inner, words));
         }

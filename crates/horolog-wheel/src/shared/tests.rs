@@ -144,6 +144,38 @@ fn many_are_cancelled_as_one_by_one() {
 }
 
 #[test]
+fn many_are_inserted_as_one_by_one_and_what_finds_no_room_comes_back() {
+    for timers_max in [0, 7, 1_000, 2_000] {
+        let made = || SharedOptions::new().shards(4).timers_max(timers_max).build(Tick::ZERO);
+        let (one, other) = (made(), made());
+        let many: Vec<_> = (0..1_500).map(|word| (Tick(word * 7 % 1_000), word)).collect();
+        let mut ids = Vec::new();
+        let rest = one.insert_many_from(3, &many, &mut ids);
+        let expected: Vec<_> =
+            many.iter().map_while(|(deadline, word)| other.insert_from(3, *deadline, *word).ok()).collect();
+        assert_eq!((&ids, rest), (&expected, &many[expected.len()..]));
+        assert_eq!(words(&drain(&one, 500, 9)).len(), words(&drain(&other, 500, 9)).len());
+        for (id, (deadline, word)) in ids.iter().zip(&many).filter(|(_, (deadline, _))| *deadline > Tick(500))
+        {
+            assert_eq!(one.get(*id).map(|entry| (entry.deadline, entry.word)), Some((*deadline, *word)));
+        }
+    }
+}
+
+#[test]
+fn the_earliest_of_many_rings() {
+    let (timers, rings) = timers_that_count();
+    timers.insert_from(0, Tick(300), 0).unwrap();
+    let alarm = timers.set_alarm();
+    assert!(timers.insert_many(&[(Tick(400), 0), (Tick(300), 0)], &mut Vec::new()).is_empty());
+    assert!(timers.insert_many(&[], &mut Vec::new()).is_empty());
+    assert_eq!(rings.load(Ordering::Relaxed), 0);
+    assert!(timers.insert_many(&[(Tick(400), 0), (Tick(299), 0)], &mut Vec::new()).is_empty());
+    assert_eq!(rings.load(Ordering::Relaxed), 1);
+    drop(alarm);
+}
+
+#[test]
 fn memory_is_counted_and_given_back() {
     let timers = timers(4);
     let empty = timers.bytes();
