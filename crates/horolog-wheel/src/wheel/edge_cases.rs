@@ -558,6 +558,26 @@ fn tick_by_tick_no_call_has_more_to_do_than_its_share() {
     assert!(pair.wheel.is_empty());
 }
 
+/// Deadlines even over a minute or an hour of milliseconds: a call that lets a tick pass never comes across more than twice
+/// what is due in it, and 256.
+#[test]
+fn a_tick_costs_twice_what_is_due_in_it_and_256_at_most() {
+    let count = if cfg!(debug_assertions) { 60_000 } else { 1_000_000 };
+    for spread in [60_000, 3_600_000] {
+        let (mut rng, mut pair) = (Rng(8), Pair::at(0));
+        let mut due_at = vec![0_u32; usize::try_from(spread + 1).unwrap()];
+        for _ in 0..count {
+            let deadline = 1 + rng.below(spread);
+            pair.arm(deadline);
+            due_at[usize::try_from(deadline).unwrap()] += 1;
+        }
+        for (tick, due) in (0..).zip(due_at).take(400_000) {
+            let (brought, progress) = pair.step(tick, 2 * due + 256);
+            assert_eq!((brought.len(), progress), (due as usize, Progress::Done), "{spread}: at {tick}");
+        }
+    }
+}
+
 /// Ticks of a microsecond or less, and many timers a day ahead: from level 4 on the entries are read to move their items.
 #[test]
 fn far_slots_are_emptied_ahead_of_their_time_too() {
