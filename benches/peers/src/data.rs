@@ -108,6 +108,11 @@ impl Load {
         (0..count).map(|_| self.spread.delay(rng)).collect()
     }
 
+    /// For the rows of threads, in which no timer is due within a second: a cancel is never too late.
+    pub(crate) fn long_delays(&self, rng: &mut Rng, count: usize) -> Vec<u64> {
+        self.delays(rng, count).into_iter().map(|delay| delay.max(SECOND)).collect()
+    }
+
     /// How many timers the steady workloads cancel, insert and move: a tenth, but enough to be measured.
     pub(crate) fn part(&self) -> usize {
         if self.timers <= 1_000 { self.timers / 2 } else { self.timers / 10 }

@@ -18,9 +18,10 @@ use std::process::Command;
 
 use data::Load;
 use metric::Metric;
-use options::{Asked, Options};
+use options::{Asked, Options, Rows};
 use queues::{btree::Tree, delay_queue::Delays, hash_wheel::HashWheel, heap::Heap};
-use queues::{nexus::Nexus, ours::Ours, sleep::Sleeps};
+use queues::{channel::Channel, locked::Locked, nexus::Nexus};
+use queues::{ours::Ours, ours::SharedOurs, sleep::SharedSleeps, sleep::Sleeps};
 use table::{Run, Table};
 use workloads::measure;
 
@@ -33,17 +34,17 @@ struct Peer {
     name: &'static str,
     /// Is what cancelled timers leave behind bounded by the number of the pending ones?
     is_bounded: bool,
-    measure: fn(&Load) -> Run,
+    measure: fn(&Load, Rows) -> Run,
 }
 
 const PEERS: [Peer; 7] = [
-    Peer { name: "ours", is_bounded: true, measure: measure::<Ours> },
-    Peer { name: "heap", is_bounded: true, measure: measure::<Heap> },
-    Peer { name: "btree", is_bounded: true, measure: measure::<Tree> },
-    Peer { name: "delayqueue", is_bounded: true, measure: measure::<Delays> },
-    Peer { name: "tokio", is_bounded: true, measure: measure::<Sleeps> },
-    Peer { name: "hhwt", is_bounded: false, measure: measure::<HashWheel> },
-    Peer { name: "nexus", is_bounded: true, measure: measure::<Nexus> },
+    Peer { name: "ours", is_bounded: true, measure: measure::<Ours, SharedOurs> },
+    Peer { name: "heap", is_bounded: true, measure: measure::<Heap, Locked<Heap>> },
+    Peer { name: "btree", is_bounded: true, measure: measure::<Tree, Locked<Tree>> },
+    Peer { name: "delayqueue", is_bounded: true, measure: measure::<Delays, Locked<Delays>> },
+    Peer { name: "tokio", is_bounded: true, measure: measure::<Sleeps, SharedSleeps> },
+    Peer { name: "hhwt", is_bounded: false, measure: measure::<HashWheel, Channel<HashWheel>> },
+    Peer { name: "nexus", is_bounded: true, measure: measure::<Nexus, Locked<Nexus>> },
 ];
 
 impl Peer {
@@ -63,7 +64,7 @@ impl Peer {
 fn main() {
     match options::read(std::env::args().skip(1)) {
         Ok(Asked::Tables(options)) => tables(&options),
-        Ok(Asked::OneRun(peer, load)) => print_run(&(peer.measure)(&load)),
+        Ok(Asked::OneRun(peer, load, rows)) => print_run(&(peer.measure)(&load, rows)),
         Err(error) => {
             eprintln!("{error}\n\n{}", options::HELP);
             std::process::exit(2);
@@ -88,7 +89,7 @@ fn table(options: &Options, timers: usize) -> Table {
         let load = Load { timers, spread: options.spread, run };
         for (peer, runs) in &mut columns {
             say(&format!("{timers} timers, run {}: {}", run + 1, peer.name));
-            runs.extend(child(peer, &load));
+            runs.extend(child(peer, &load, options.rows));
         }
     }
     say("");
@@ -104,11 +105,12 @@ fn say(text: &str) {
 
 /// One run in a process of its own: memory is touched for the first time, and what the last peer did to the allocator is
 /// gone. `None` if the process failed.
-fn child(peer: &Peer, load: &Load) -> Option<Run> {
+fn child(peer: &Peer, load: &Load, rows: Rows) -> Option<Run> {
     let program = std::env::current_exe().expect("the program knows where it is");
-    let arguments =
-        [peer.name.into(), load.timers.to_string(), load.run.to_string(), load.spread.name().into()];
-    let output = Command::new(program).arg(options::ONE_RUN).args(arguments).output();
+    let numbers = [load.timers.to_string(), load.run.to_string()];
+    let mut command = Command::new(program);
+    command.args([options::ONE_RUN, peer.name]).args(numbers).args([load.spread.name(), rows.name()]);
+    let output = command.output();
     let output = output.expect("the program starts a second time");
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);

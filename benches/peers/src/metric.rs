@@ -21,11 +21,15 @@ pub(crate) enum Metric {
     StallMax,
     EmptyHour,
     EmptyTick,
+    InsertOne,
+    InsertTwo,
+    PairOne,
+    PairTwo,
     Bytes,
 }
 
 impl Metric {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Fill,
         Self::Insert,
         Self::Cancel,
@@ -44,6 +48,10 @@ impl Metric {
         Self::StallMax,
         Self::EmptyHour,
         Self::EmptyTick,
+        Self::InsertOne,
+        Self::InsertTwo,
+        Self::PairOne,
+        Self::PairTwo,
         Self::Bytes,
     ];
 
@@ -67,6 +75,10 @@ impl Metric {
             Self::StallMax => "  idle loop, max, us",
             Self::EmptyHour => "an empty hour, one call, ns",
             Self::EmptyTick => "an empty tick, ns",
+            Self::InsertOne => "shared: one producer, ns",
+            Self::InsertTwo => "shared: two producers, ns",
+            Self::PairOne => "arm + cancel, one thread, ns",
+            Self::PairTwo => "arm + cancel, two threads",
             Self::Bytes => "bytes a pending timer",
         }
     }

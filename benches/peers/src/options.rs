@@ -10,28 +10,53 @@ cargo run --release -- [options]
   --sizes A,B,..                numbers of timers (1000,100000,1000000)
   --large                       10000000 timers as well
   --deadlines minute|hour|log   1-60 s, up to 1 h, 1 ms-24 h log-uniform (minute)
+  --rows all|alone|shared       all rows, those of one thread, those of many (all)
   --only ours,heap,..           these peers (ours,heap,btree,delayqueue,tokio,hhwt,nexus)";
 
-/// The first argument of the process of one run: `PEER TIMERS RUN DEADLINES` follow.
+/// The first argument of the process of one run: `PEER TIMERS RUN DEADLINES ROWS` follow.
 pub(crate) const ONE_RUN: &str = "--one-run";
+
+/// Which workloads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    All,
+    /// Those of one thread.
+    Alone,
+    /// Those of many.
+    Shared,
+}
+
+impl Rows {
+    const ALL: [Self; 3] = [Self::All, Self::Alone, Self::Shared];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Alone => "alone",
+            Self::Shared => "shared",
+        }
+    }
+}
 
 /// What the tables are to hold.
 pub(crate) struct Options {
     pub(crate) runs: u64,
     pub(crate) sizes: Vec<usize>,
     pub(crate) spread: Spread,
+    pub(crate) rows: Rows,
     pub(crate) peers: Vec<Peer>,
 }
 
 /// What the program is to do.
 pub(crate) enum Asked {
     Tables(Options),
-    OneRun(Peer, Load),
+    OneRun(Peer, Load, Rows),
 }
 
 pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     let sizes = vec![1_000, 100_000, 1_000_000];
-    let mut options = Options { runs: 5, sizes, spread: Spread::Minute, peers: PEERS.to_vec() };
+    let mut options =
+        Options { runs: 5, sizes, spread: Spread::Minute, rows: Rows::All, peers: PEERS.to_vec() };
     let mut is_large = false;
     while let Some(option) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{option} needs a value"));
@@ -40,8 +65,9 @@ pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked,
             "--sizes" => options.sizes = list(&value()?, number)?,
             "--large" => is_large = true,
             "--deadlines" => options.spread = spread(&value()?)?,
+            "--rows" => options.rows = rows(&value()?)?,
             "--only" => options.peers = list(&value()?, peer)?,
-            ONE_RUN => return one_run([value()?, value()?, value()?, value()?]),
+            ONE_RUN => return one_run([value()?, value()?, value()?, value()?, value()?]),
             _ => return Err(format!("there is no option {option}")),
         }
     }
@@ -49,9 +75,9 @@ pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked,
     Ok(Asked::Tables(options))
 }
 
-fn one_run([name, timers, run, deadlines]: [String; 4]) -> Result<Asked, String> {
+fn one_run([name, timers, run, deadlines, of]: [String; 5]) -> Result<Asked, String> {
     let load = Load { timers: number(&timers)?, run: number(&run)?, spread: spread(&deadlines)? };
-    Ok(Asked::OneRun(peer(&name)?, load))
+    Ok(Asked::OneRun(peer(&name)?, load, rows(&of)?))
 }
 
 fn list<T>(text: &str, read: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
@@ -65,6 +91,11 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 fn spread(text: &str) -> Result<Spread, String> {
     let found = Spread::ALL.into_iter().find(|spread| spread.name() == text);
     found.ok_or(format!("there are no deadlines {text}"))
+}
+
+fn rows(text: &str) -> Result<Rows, String> {
+    let found = Rows::ALL.into_iter().find(|rows| rows.name() == text);
+    found.ok_or(format!("there are no rows {text}"))
 }
 
 fn peer(text: &str) -> Result<Peer, String> {

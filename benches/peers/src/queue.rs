@@ -1,5 +1,9 @@
 //! What a peer has to be able to do.
 
+use std::time::Instant;
+
+use crate::clock;
+
 /// A queue of timers in memory. A tick is a millisecond; a queue starts at tick 0.
 ///
 /// No two pending timers of one queue have the same payload.
@@ -15,7 +19,7 @@ pub(crate) trait TimerQueue: Sized {
     const SLOW_TICKS: bool = false;
 
     /// Runs `work` on a new queue, in whatever surroundings the queue needs.
-    fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R;
+    fn with<R>(work: impl FnOnce(Self) -> R) -> R;
 
     /// Adds a timer.
     fn insert(&mut self, deadline: u64, payload: u64) -> Self::Handle;
@@ -37,6 +41,60 @@ pub(crate) trait TimerQueue: Sized {
     /// Takes the handle of a timer that has fired.
     fn release(&mut self, handle: Self::Handle) {
         drop(handle);
+    }
+}
+
+/// A queue that many threads insert into and cancel in, shared as its user would: what the thread has that lets time pass.
+pub(crate) trait SharedQueue: Sized {
+    /// What another thread has.
+    type Producer: Producer;
+
+    /// Does time pass by itself? Then nobody waits for the last timer: what has not fired has to be pending.
+    const HAS_OWN_TIME: bool = false;
+
+    /// Runs `work` on a new queue, in whatever surroundings the queue needs.
+    fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R;
+
+    /// For one more thread.
+    fn producer(&self) -> Self::Producer;
+
+    /// When it was tick 0.
+    fn start(&self) -> Instant {
+        clock::now()
+    }
+
+    /// Moves time to `now` and appends the payloads of all timers that are due.
+    fn advance(&mut self, now: u64, fired: &mut Vec<u64>);
+
+    /// Until it is time for the next tick.
+    fn wait_until(&mut self, then: Instant) {
+        clock::sleep_until(then);
+    }
+}
+
+/// A thread's way into a queue.
+pub(crate) trait Producer: Send {
+    /// How the thread names a pending timer.
+    type Handle;
+
+    /// Runs `work` in its thread, in whatever surroundings the queue needs.
+    fn with<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        work(self)
+    }
+
+    /// Adds a timer.
+    fn insert(&mut self, deadline: u64, payload: u64) -> Self::Handle;
+
+    /// Removes a timer; false if it was not pending.
+    fn cancel(&mut self, handle: Self::Handle) -> bool;
+
+    /// Waits until everything it has asked for is done.
+    fn flush(&mut self) {}
+
+    /// Takes the handle of a timer that should have fired; true if it is still pending.
+    fn release(&mut self, handle: Self::Handle) -> bool {
+        drop(handle);
+        false
     }
 }
 

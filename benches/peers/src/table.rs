@@ -76,6 +76,9 @@ impl Table {
         let mut lines = vec![line("", &head), line("---", &vec!["---".into(); head.len()])];
         for metric in Metric::ALL {
             let cells: Vec<Cell> = self.columns.iter().map(|(_, runs)| Cell::of(runs, metric)).collect();
+            if cells.iter().all(|cell| matches!(cell, Cell::Missing)) {
+                continue;
+            }
             let mut row: Vec<String> = cells.iter().map(show).collect();
             if with_ratios {
                 row.extend([true, false].map(|bounded| self.ratio(metric, &cells, bounded)));

@@ -3,6 +3,7 @@
 mod churn;
 mod empty;
 mod expire;
+mod shared;
 mod steady;
 #[cfg(test)]
 mod tests;
@@ -11,14 +12,39 @@ use std::collections::BTreeMap;
 
 use crate::data::{Load, Spread};
 use crate::metric::{Figures, Metric, Wrong};
-use crate::queue::TimerQueue;
+use crate::options::Rows;
+use crate::queue::{SharedQueue, TimerQueue};
 use crate::stat::median;
 
 /// A workload, what it measures, and how often it is repeated at most.
 type Workload = (fn(&Load) -> Result<Figures, Wrong>, &'static [Metric], usize);
 
-/// All workloads on one queue. `None`: the queue did wrong.
-pub(crate) fn measure<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
+/// All workloads on one queue, alone and shared. `None`: the queue did wrong.
+pub(crate) fn measure<Q: TimerQueue, S: SharedQueue>(
+    load: &Load,
+    rows: Rows,
+) -> BTreeMap<Metric, Option<f64>> {
+    let mut all = BTreeMap::new();
+    if rows != Rows::Shared {
+        all.extend(measure_alone::<Q>(load));
+    }
+    if rows != Rows::Alone {
+        all.extend(measure_shared::<S>(load));
+    }
+    all
+}
+
+fn measure_shared<Q: SharedQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
+    let workloads: [Workload; 4] = [
+        (shared::insert::<Q, 1>, &[Metric::InsertOne], 100),
+        (shared::insert::<Q, 2>, &[Metric::InsertTwo], 100),
+        (shared::pair::<Q, 1>, &[Metric::PairOne], 5),
+        (shared::pair::<Q, 2>, &[Metric::PairTwo], 5),
+    ];
+    figures(load, &workloads)
+}
+
+fn measure_alone<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
     // More than a minute is long enough once, however few the timers are.
     let ticks_most = if load.spread == Spread::Minute { 20 } else { 1 };
     let workloads: [Workload; 9] = [
@@ -32,15 +58,20 @@ pub(crate) fn measure<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64
         (churn::run::<Q>, &[Metric::Churn], 1),
         (empty::run::<Q>, &[Metric::EmptyHour, Metric::EmptyTick], 1),
     ];
-    let mut all = BTreeMap::new();
-    for (workload, metrics, most) in workloads {
-        let found = repeat(workload, load, most);
-        let figure = |metric| found.as_ref().ok().and_then(|found| found.get(metric).copied());
-        all.extend(metrics.iter().map(|metric| (*metric, figure(metric))));
-    }
+    let mut all = figures(load, &workloads);
     let parts = [Metric::Insert, Metric::Cancel, Metric::ExpireTicks];
     let sum = parts.iter().map(|part| all.get(part).copied().flatten()).sum();
     all.insert(Metric::Sum, sum);
+    all
+}
+
+fn figures(load: &Load, workloads: &[Workload]) -> BTreeMap<Metric, Option<f64>> {
+    let mut all = BTreeMap::new();
+    for (workload, metrics, most) in workloads {
+        let found = repeat(*workload, load, *most);
+        let figure = |metric| found.as_ref().ok().and_then(|found| found.get(metric).copied());
+        all.extend(metrics.iter().map(|metric| (*metric, figure(metric))));
+    }
     all
 }
 

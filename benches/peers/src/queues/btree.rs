@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::locked::Lockable;
 use crate::queue::TimerQueue;
 
 #[derive(Default)]
@@ -10,11 +11,13 @@ pub(crate) struct Tree {
     sequence: u64,
 }
 
+impl Lockable for Tree {}
+
 impl TimerQueue for Tree {
     type Handle = (u64, u64);
 
-    fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        work(&mut Self::default())
+    fn with<R>(work: impl FnOnce(Self) -> R) -> R {
+        work(Self::default())
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! `tokio_util::time::DelayQueue`, on a runtime of one thread whose clock is paused.
 #![expect(clippy::expect_used, reason = "a bench stops at the first error")]
 
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use tokio_util::time::{DelayQueue, delay_queue::Key};
 
+use super::locked::{Lockable, lock};
 use crate::queue::TimerQueue;
 
 /// A runtime whose time moves only when it is told to.
 pub(super) struct PausedTime {
-    runtime: Rc<Runtime>,
+    runtime: Arc<Runtime>,
     start: Instant,
     now: u64,
 }
@@ -22,9 +23,9 @@ impl PausedTime {
     /// Runs `work` inside such a runtime, but not as a task of it: a task that polls many timers is made to yield.
     pub(super) fn with<R>(work: impl FnOnce(Self) -> R) -> R {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
-        let runtime = Rc::new(runtime.expect("a runtime of one thread needs nothing"));
+        let runtime = Arc::new(runtime.expect("a runtime of one thread needs nothing"));
         let inside = runtime.enter();
-        let done = work(Self { runtime: Rc::clone(&runtime), start: Instant::now(), now: 0 });
+        let done = work(Self { runtime: Arc::clone(&runtime), start: Instant::now(), now: 0 });
         drop(inside);
         done
     }
@@ -46,13 +47,21 @@ pub(crate) struct Delays {
     time: PausedTime,
 }
 
+impl Lockable for Delays {
+    fn inside<R>(queue: &Mutex<Self>, work: impl FnOnce() -> R) -> R {
+        let runtime = Arc::clone(&lock(queue).time.runtime);
+        let _inside = runtime.enter();
+        work()
+    }
+}
+
 impl TimerQueue for Delays {
     type Handle = Key;
 
     const SLOW_TICKS: bool = true;
 
-    fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        PausedTime::with(|time| work(&mut Self { queue: DelayQueue::new(), time }))
+    fn with<R>(work: impl FnOnce(Self) -> R) -> R {
+        PausedTime::with(|time| work(Self { queue: DelayQueue::new(), time }))
     }
 
     #[inline]

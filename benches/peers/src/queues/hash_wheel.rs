@@ -49,8 +49,8 @@ impl HashWheel {
 impl TimerQueue for HashWheel {
     type Handle = u64;
 
-    fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        work(&mut Self::default())
+    fn with<R>(work: impl FnOnce(Self) -> R) -> R {
+        work(Self::default())
     }
 
     #[inline]

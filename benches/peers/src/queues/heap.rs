@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use super::locked::Lockable;
 use crate::queue::TimerQueue;
 
 /// Stale entries from which on a sweep is worth it.
@@ -71,11 +72,13 @@ impl Heap {
     }
 }
 
+impl Lockable for Heap {}
+
 impl TimerQueue for Heap {
     type Handle = Name;
 
-    fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        work(&mut Self::default())
+    fn with<R>(work: impl FnOnce(Self) -> R) -> R {
+        work(Self::default())
     }
 
     #[inline]

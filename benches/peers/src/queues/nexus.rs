@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nexus_timer::{TimerHandle, Wheel, WheelBuilder};
 
+use super::locked::Lockable;
 use crate::clock;
 use crate::queue::TimerQueue;
 
@@ -25,15 +26,18 @@ impl Nexus {
     }
 }
 
+/// A handle stays in the thread that made it, and does nothing without the wheel: whoever uses one holds the lock.
+impl Lockable for Nexus {}
+
 impl TimerQueue for Nexus {
     type Handle = TimerHandle<u64>;
 
     const RELEASES: bool = true;
 
-    fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R {
+    fn with<R>(work: impl FnOnce(Self) -> R) -> R {
         let start = clock::now();
         let builder = WheelBuilder::new().num_levels(LEVELS).unbounded(CHUNK);
-        work(&mut Self { wheel: builder.build(start).expect("the settings are valid"), start })
+        work(Self { wheel: builder.build(start).expect("the settings are valid"), start })
     }
 
     #[inline]

@@ -48,10 +48,11 @@ pub(super) fn run<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
     let mut handles = Vec::new();
     handles.resize_with(places, || None);
     let free = (0..places).rev().collect();
-    Q::with(|queue| {
+    Q::with(|mut queue| {
         let longest = load.spread.longest();
         let fired = Vec::new();
-        let mut churn = Churn { queue, handles, free, next: 0, delays, longest, rng, fired, now: 0 };
+        let mut churn =
+            Churn { queue: &mut queue, handles, free, next: 0, delays, longest, rng, fired, now: 0 };
         (0..load.timers).for_each(|_| churn.insert());
         let operations = load.timers.clamp(*OPERATIONS.start(), *OPERATIONS.end());
         let begin = now();

@@ -18,7 +18,7 @@ pub(super) fn run<Q: TimerQueue>(_: &Load) -> Result<Figures, Wrong> {
 
 /// What so many calls of `advance` take, each by `step`.
 fn advance<Q: TimerQueue>(calls: u64, step: u64) -> Result<f64, Wrong> {
-    Q::with(|queue| {
+    Q::with(|mut queue| {
         let handle = queue.insert(DEADLINE, 1);
         let mut fired = Vec::new();
         let begin = now();

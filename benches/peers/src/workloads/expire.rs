@@ -26,11 +26,11 @@ fn on_full<Q: TimerQueue, R>(
     work: impl FnOnce(&mut Q, &mut Field<Q>, &mut Drain) -> R,
 ) -> Result<R, Wrong> {
     let mut field: Field<Q> = Field::new(load.delays(&mut load.rng(), load.timers));
-    Q::with(|queue| {
-        field.fill(queue);
+    Q::with(|mut queue| {
+        field.fill(&mut queue);
         let mut drain = Drain::new(load.timers);
-        let done = work(queue, &mut field, &mut drain);
-        drain.run(queue, &mut field, JUMP, u64::MAX);
+        let done = work(&mut queue, &mut field, &mut drain);
+        drain.run(&mut queue, &mut field, JUMP, u64::MAX);
         drain.check(&mut field)?;
         Ok(done)
     })

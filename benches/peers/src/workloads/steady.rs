@@ -62,8 +62,8 @@ fn on_new<Q: TimerQueue>(
     let mut rng = load.rng();
     let field: Field<Q> = Field::new(load.delays(&mut rng, load.timers));
     let before = memory::taken();
-    Q::with(|queue| {
-        let mut steady = Steady { queue, field, load, rng, before };
+    Q::with(|mut queue| {
+        let mut steady = Steady { queue: &mut queue, field, load, rng, before };
         let figures = work(&mut steady)?;
         let mut drain = Drain::new(load.timers);
         drain.run(steady.queue, &mut steady.field, load.spread.longest() / 60, u64::MAX);

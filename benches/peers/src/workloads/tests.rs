@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::PEERS;
+use crate::queue::Producer;
 use crate::queues::btree::Tree;
+use crate::queues::locked::{Lockable, Locked};
 
 /// A queue that is right, but for what it does to time.
 struct Off<const BY: i64>(Tree);
@@ -10,8 +12,8 @@ struct Off<const BY: i64>(Tree);
 impl<const BY: i64> TimerQueue for Off<BY> {
     type Handle = (u64, u64);
 
-    fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        work(&mut Self(Tree::default()))
+    fn with<R>(work: impl FnOnce(Self) -> R) -> R {
+        work(Self(Tree::default()))
     }
 
     fn insert(&mut self, deadline: u64, payload: u64) -> (u64, u64) {
@@ -37,8 +39,8 @@ struct Deaf(Tree);
 impl TimerQueue for Deaf {
     type Handle = (u64, u64);
 
-    fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        work(&mut Self(Tree::default()))
+    fn with<R>(work: impl FnOnce(Self) -> R) -> R {
+        work(Self(Tree::default()))
     }
 
     fn insert(&mut self, deadline: u64, payload: u64) -> (u64, u64) {
@@ -58,6 +60,70 @@ impl TimerQueue for Deaf {
     }
 }
 
+/// A queue that loses every hundredth timer, and says that it was pending when it is cancelled.
+struct Lossy(Tree);
+
+impl TimerQueue for Lossy {
+    type Handle = (u64, u64);
+
+    fn with<R>(work: impl FnOnce(Self) -> R) -> R {
+        work(Self(Tree::default()))
+    }
+
+    fn insert(&mut self, deadline: u64, payload: u64) -> (u64, u64) {
+        let handle = self.0.insert(deadline, payload);
+        if handle.1.is_multiple_of(100) {
+            self.0.cancel(handle);
+        }
+        handle
+    }
+
+    fn cancel(&mut self, handle: (u64, u64)) -> bool {
+        self.0.cancel(handle) || handle.1.is_multiple_of(100)
+    }
+
+    fn reschedule(&mut self, handle: (u64, u64), deadline: u64) -> (u64, u64) {
+        self.0.reschedule(handle, deadline)
+    }
+
+    fn advance(&mut self, now: u64, fired: &mut Vec<u64>) {
+        self.0.advance(now, fired);
+    }
+}
+
+impl<const BY: i64> Lockable for Off<BY> {}
+impl Lockable for Deaf {}
+impl Lockable for Lossy {}
+
+/// Time of its own, in which nothing ever fires; and what a thread asks at the end is not pending either.
+struct Dead;
+
+impl SharedQueue for Dead {
+    type Producer = Self;
+
+    const HAS_OWN_TIME: bool = true;
+
+    fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R {
+        work(&mut Self)
+    }
+
+    fn producer(&self) -> Self {
+        Self
+    }
+
+    fn advance(&mut self, _: u64, _: &mut Vec<u64>) {}
+}
+
+impl Producer for Dead {
+    type Handle = ();
+
+    fn insert(&mut self, _: u64, _: u64) {}
+
+    fn cancel(&mut self, (): ()) -> bool {
+        true
+    }
+}
+
 fn load() -> Load {
     Load { timers: 3_000, spread: Spread::Minute, run: 0 }
 }
@@ -65,7 +131,7 @@ fn load() -> Load {
 #[test]
 fn every_peer_fires_what_is_left_and_nothing_else() {
     for peer in PEERS {
-        let figures = (peer.measure)(&load());
+        let figures = (peer.measure)(&load(), Rows::All);
         let wrong: Vec<&Metric> =
             figures.iter().filter(|(_, value)| value.is_none()).map(|(metric, _)| metric).collect();
         assert_eq!(wrong, [] as [&Metric; 0], "{}", peer.name);
@@ -93,7 +159,23 @@ fn a_queue_that_fires_what_was_cancelled_is_wrong() {
 }
 
 #[test]
+fn a_shared_queue_that_fires_early_or_late_or_what_was_cancelled_is_wrong() {
+    assert_eq!(shared::insert::<Locked<Off<1>>, 2>(&load()), Err(Wrong));
+    assert_eq!(shared::insert::<Locked<Off<-1>>, 2>(&load()), Err(Wrong));
+    assert_eq!(shared::pair::<Locked<Off<1>>, 2>(&load()), Err(Wrong));
+    assert_eq!(shared::pair::<Locked<Deaf>, 1>(&load()), Err(Wrong));
+    assert_eq!(shared::pair::<Locked<Deaf>, 2>(&load()), Err(Wrong));
+}
+
+#[test]
+fn a_shared_queue_that_loses_timers_is_wrong() {
+    assert_eq!(shared::insert::<Locked<Lossy>, 1>(&load()), Err(Wrong));
+    assert_eq!(shared::pair::<Locked<Lossy>, 2>(&load()), Err(Wrong));
+    assert_eq!(shared::insert::<Dead, 2>(&load()), Err(Wrong));
+}
+
+#[test]
 fn every_metric_is_measured() {
-    let figures = measure::<Tree>(&load());
+    let figures = measure::<Tree, Locked<Tree>>(&load(), Rows::All);
     assert_eq!(figures.into_keys().collect::<Vec<_>>(), Metric::ALL);
 }
