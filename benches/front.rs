@@ -91,10 +91,9 @@ fn own(timers: &SharedTimers, goes_on: &dyn Fn() -> bool) -> (usize, usize) {
         let now = Tick(u64::try_from(began.elapsed().as_millis()).expect("not so long"));
         while timers.advance(now, 1_024, &mut expired) == Progress::More {}
         fired += expired.drain(..).count();
-        let alarm = timers.set_alarm();
         let until =
             |tick: Tick| (TICK * u32::try_from(tick.0).unwrap_or(u32::MAX)).saturating_sub(began.elapsed());
-        thread::park_timeout(alarm.at().map_or(Duration::MAX, until));
+        thread::park_timeout(timers.set_alarm().map_or(Duration::MAX, until));
     }
     (wakes, fired)
 }

@@ -39,7 +39,8 @@
 //! - Never lost: whatever is armed comes out, is cancelled, or is still armed, for every sequence of jumps
 //!   and budgets.
 //! - Bounded: [`Wheel::advance`] touches at most `budget` entries, those it only moves included.
-//! - No call panics, whatever it is given. Stale and foreign ids find nothing.
+//! - No call panics, whatever it is given. Stale ids find nothing. (Those of another queue may name a
+//!   stranger here: every queue begins with the same ids.)
 #![no_std]
 
 extern crate alloc;
@@ -73,7 +74,7 @@ pub use id::{GENERATION_MAX, ParseIdError, TimerId};
 #[cfg(feature = "std")]
 pub use service::{Refused, TimerService};
 #[cfg(feature = "std")]
-pub use shared::{Alarm, Full, SharedOptions, SharedTimers};
+pub use shared::{Full, SharedOptions, SharedTimers};
 pub use slab::{Entry, Lane, Lookup, OccupyError, SEGMENT_SLOTS, Slab};
 pub use tick::Tick;
 pub use timers::{Expired, Timers};

@@ -27,7 +27,7 @@ mod values;
 ///
 /// Any thread arms, moves and cancels timers, through `&self`; a thread of the service's own waits for them and hands them
 /// on, to a callback ([`start`](Self::start)) or into a channel ([`with_channel`](Self::with_channel)). It sleeps until the
-/// earliest is due, however far away that is, and is woken only if an earlier one is made.
+/// earliest is due (but for a wake or two on the way there, if that is far), and is woken only if an earlier one is made.
 ///
 /// ```
 /// use horolog_wheel::TimerService;
@@ -42,7 +42,8 @@ mod values;
 /// ```
 ///
 /// A timer fires at its time or later, never before; timers fire in order of time, to the tick, and those of one tick in any
-/// order. Time is [`Instant`]'s. What is pending when the service is dropped is dropped; [`stop`](Self::stop) gives it back.
+/// order. Time is [`Instant`]'s. Up to 32 that are due are taken out of the queue at a time: while the first of them is handed on,
+/// the others are no longer pending and cannot be cancelled. What is pending when the service is dropped is dropped; [`stop`](Self::stop) gives it back.
 /// Nothing here outlives the process: that is what the crate `horolog` is for.
 pub struct TimerService<T> {
     inner: Arc<Inner<T>>,
@@ -57,8 +58,9 @@ struct Inner<T> {
     is_stopping: AtomicBool,
 }
 
-/// There is no room for a timer: `timers_max` are pending. The value comes back.
+/// There is no room for a timer: `timers_max` are pending, as [`Full`] has it. The value comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused<T> {
     /// As it was given.
     pub value: T,
@@ -74,20 +76,21 @@ impl<T> fmt::Debug for Refused<T> {
 
 impl<T> fmt::Display for Refused<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} timers are pending already, and no more are allowed", self.timers_max)
+        write!(f, "no room for another timer: at most {} may be pending", self.timers_max)
     }
 }
 
 impl<T> core::error::Error for Refused<T> {}
 
-/// Items come across between two looks at whether the service is to stop.
-const BUDGET: u32 = 1_024;
+/// Items come across in one look at the queue. Those that are due are out of reach until they are handed on.
+const BUDGET: u32 = 32;
 
 impl<T: Send + 'static> TimerService<T> {
     /// Starts a service whose timers are handed to `fire`, one by one, on its thread. A tick is the grain of time:
     /// deadlines are rounded up to it. (One of zero length counts as a nanosecond.)
     ///
-    /// While `fire` is at work the timers that become due wait. A panic in it is caught, and the next timer is handed on.
+    /// While `fire` is at work the timers that become due wait. A panic in it is caught, where panics unwind, and the next
+    /// timer is handed on.
     ///
     /// # Errors
     ///
@@ -117,8 +120,8 @@ impl<T: Send + 'static> TimerService<T> {
         Ok(Self { inner, thread: Some(thread) })
     }
 
-    /// Starts a service whose timers go into a channel, and gives its receiving end. The channel has no limit but
-    /// `timers_max`, and what is not received any more is dropped.
+    /// Starts a service whose timers go into a channel, and gives its receiving end. The channel has no limit: for one that
+    /// has, hand over a `fire` that sends into it. What nobody receives any more is dropped.
     ///
     /// # Errors
     ///
@@ -209,9 +212,12 @@ impl<T> Inner<T> {
         while !self.is_stopping() {
             let progress = self.timers.advance(self.clock.now(), BUDGET, &mut expired);
             for Expired { word, .. } in expired.drain(..) {
+                if self.is_stopping() {
+                    // What is not handed on is with the others that were pending.
+                    return;
+                }
                 if let Some(value) = self.values.take(word) {
-                    // What it leaves half-done is its own affair; nothing of ours is seen by it.
-                    drop(catch_unwind(AssertUnwindSafe(|| fire(value))));
+                    caught(|| fire(value));
                 }
             }
             if progress == Progress::Done {
@@ -221,8 +227,7 @@ impl<T> Inner<T> {
     }
 
     fn sleep(&self) {
-        let alarm = self.timers.set_alarm();
-        let timeout = alarm.at().map(|tick| self.clock.until(tick));
+        let timeout = self.timers.set_alarm().map(|tick| self.clock.until(tick));
         if timeout != Some(Duration::ZERO) {
             self.bell.wait(timeout);
         }
@@ -230,6 +235,15 @@ impl<T> Inner<T> {
 
     fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
+    }
+}
+
+/// Runs a caller's code, whatever it does. What it leaves half-done is its own affair; nothing of ours is seen by it.
+fn caught(call: impl FnOnce()) {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else { return };
+    // To drop what was thrown may throw again.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        core::mem::forget(payload);
     }
 }
 

@@ -17,18 +17,26 @@
 //!
 //! # The alarm
 //!
-//! The owner may sleep until [`Alarm::at`]. Whoever makes a timer due before that rings, and whoever makes a later one does
-//! not. The owner (1) writes "ring for anything" to one word, (2) looks at the next wake of each shard, holding its lock,
-//! (3) writes the earliest to the word. A thread (a) adds its timer, holding the lock, (b) reads the word, and rings if its
-//! timer is earlier. If (a) comes before (2) in that lock's order, the owner sees the timer. If it comes after, the lock
-//! orders (1) before (b): the thread reads (1) or something later, and (3) is as early as anything the owner waits for.
-//! So no fence is needed, and the word is written once or twice a sleep, not once a timer.
+//! The owner sleeps until the tick that [`SharedTimers::set_alarm`] says. Whoever makes a timer due before that rings. The owner
+//! (1) writes "ring for anything" to one word, (2) looks at the next wake of each shard, holding its lock, (3) writes the
+//! earliest to the word. A thread (a) adds its timer, holding the lock, (b) reads the word, and if its timer is earlier
+//! exchanges what it read for "rung", and rings.
+//!
+//! If (a) comes before (2) in that lock's order, the owner sees the timer. If it comes after, the lock orders (1) before (b):
+//! the thread reads (1) or what was written later. That is (1) or (3), and it rings if it has to, for (3) is as early as
+//! anything the owner waits for; or it is the "rung" of another thread. That thread read (1) or (3) of this very sleep, so its ring
+//! comes after (1), and the owner does not sleep through it: a ring that comes before the sleep is heard by the sleep. (If it was
+//! heard before (1), hearing it would have ordered the "rung" before (1): a ring and its hearing have to synchronize, as
+//! [`Thread::unpark`](std::thread::Thread::unpark) and `park` do.)
+//!
+//! So no fence is needed, and the word is written a few times a sleep, not once a timer. While the alarm is being set,
+//! a later timer may ring as well.
 //!
 //! # Invariants (of the models in `shared/models.rs`)
 //!
 //! - **F1** What is inserted is cancelled once or comes out once, never both.
 //! - **F2** While nobody holds its lock, `look_at` of a shard is that of its wheel.
-//! - **F3** While an [`Alarm`] lives, a timer due before it has been seen by the owner, or rung for.
+//! - **F3** A timer due before the alarm has been seen by the owner, or is rung for.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -66,7 +74,7 @@ use shard::{NEVER_LOOK, Shard};
 /// let mut expired = Vec::new();
 /// assert_eq!(timers.advance(Tick(102), 256, &mut expired), Progress::Done);
 /// assert_eq!(expired.iter().map(|timer| timer.word).collect::<Vec<_>>(), [0, 1, 2], "in tick order");
-/// assert_eq!(timers.set_alarm().at(), Some(Tick(103)));
+/// assert_eq!(timers.set_alarm(), Some(Tick(103)), "and here the owner sleeps");
 /// ```
 pub struct SharedTimers {
     /// A power of two of them.
@@ -76,13 +84,17 @@ pub struct SharedTimers {
     timers_max: u32,
     /// The latest that an advance was asked for.
     now: AtomicU64,
-    /// While the owner sleeps: whoever makes a timer due before this tick rings. 0: nobody has to.
+    /// Whoever makes a timer due before this tick rings. `RUNG`: somebody does, and nobody else has to.
     alarm: AtomicU64,
     ring: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
-/// There is no room for a timer: `timers_max` are pending. What was to be inserted comes back.
+/// No room was found for a timer. What was to be inserted comes back.
+///
+/// Then as many as `timers_max` were pending while room was looked for, one shard after the other; or fewer, if timers came and
+/// went meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Full {
     /// As it was given.
     pub deadline: Tick,
@@ -94,43 +106,22 @@ pub struct Full {
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} timers are pending already, and no more are allowed", self.timers_max)
+        write!(f, "no room for another timer: at most {} may be pending", self.timers_max)
     }
 }
 
 impl core::error::Error for Full {}
 
-/// The owner sleeps: see [`SharedTimers::set_alarm`]. While this lives, whoever makes an earlier timer rings.
-#[derive(Debug)]
-#[must_use = "the alarm is off when this is dropped"]
-pub struct Alarm<'a> {
-    timers: &'a SharedTimers,
-    at: Option<Tick>,
-}
-
-impl Alarm<'_> {
-    /// Sleep no longer than until this tick; `None`: for ever. It may be early, as [`Timers::next_wake`] may.
-    #[must_use]
-    pub fn at(&self) -> Option<Tick> {
-        self.at
-    }
-}
-
-impl Drop for Alarm<'_> {
-    fn drop(&mut self) {
-        self.timers.alarm.store(NEVER_RING, Ordering::Relaxed);
-    }
-}
-
-const NEVER_RING: u64 = 0;
+const RUNG: u64 = 0;
 
 const RING_FOR_ANYTHING: u64 = u64::MAX;
 
-/// Items come across in one hold of a lock, at most: some ten microseconds.
+/// Items come across in one hold of a lock, at most.
 const ITEMS_A_HOLD: usize = 256;
 
 impl SharedTimers {
-    /// No timers, at `now`; as many shards as the machine has processors, no ring, room for 2^32 - 1 timers.
+    /// No timers, at `now`; as many shards as the machine has processors, no ring, room for 2^32 timers but for one a
+    /// shard.
     #[must_use]
     pub fn new(now: Tick) -> Self {
         SharedOptions::new().build(now)
@@ -140,7 +131,9 @@ impl SharedTimers {
     ///
     /// # Errors
     ///
-    /// [`Full`] if `timers_max` are pending: back-pressure, for the caller to wait or to shed. Nothing has changed.
+    /// [`Full`] if no shard has room: back-pressure, for the caller to wait or to shed. Nothing has changed.
+    ///
+    /// O(1); O(shards) if there is no room in this thread's.
     #[inline]
     pub fn insert(&self, deadline: Tick, word: u64) -> Result<TimerId, Full> {
         self.insert_from(home_of_this_thread(), deadline, word)
@@ -188,16 +181,17 @@ impl SharedTimers {
         while !rest.is_empty() && further < self.shards.len() {
             let some = rest.get(..ITEMS_A_HOLD).unwrap_or(rest);
             let (shard, new) = ((home + further) & self.mask(), ids.len());
+            ids.reserve(some.len());
             let refused = self.shards[shard].with(|timers| timers.insert_many(some, ids).len());
             for id in ids.iter_mut().skip(new) {
                 *id = self.outer(shard, *id);
             }
-            rest = rest.get(some.len() - refused..).unwrap_or_default();
+            let (inserted, later) = rest.split_at_checked(some.len() - refused).unwrap_or_default();
+            let earliest = inserted.iter().map(|(deadline, _)| *deadline).min();
+            earliest.into_iter().for_each(|deadline| self.ring_if_earlier(deadline));
+            rest = later;
             further += usize::from(refused > 0);
         }
-        let inserted = timers.len() - rest.len();
-        let earliest = timers.iter().take(inserted).map(|(deadline, _)| *deadline).min();
-        earliest.into_iter().for_each(|deadline| self.ring_if_earlier(deadline));
         rest
     }
 
@@ -219,6 +213,7 @@ impl SharedTimers {
             let Some(first) = run.first() else { continue };
             inner.clear();
             inner.extend(run.iter().map(|id| self.inner_id(*id)));
+            words.reserve(inner.len());
             self.shards[self.home(*first)].with(|timers| timers.cancel_many(&inner, words));
         }
     }
@@ -243,10 +238,11 @@ impl SharedTimers {
 
     /// Moves time to `now` and appends to `expired` what has become due, in ascending tick order. The rules, those of
     /// `budget` too, are those of [`Wheel::advance`](crate::Wheel::advance), over all shards together. What other threads
-    /// arm meanwhile, for a tick that has passed, counts for `now`.
+    /// arm meanwhile, for a tick that has passed, counts for the tick that time has come to.
     ///
     /// This is the owner's. Called by several threads at a time, it still gives each timer to one of them, and each of them
-    /// gets its own in tick order. A lock is held for 256 items at most.
+    /// gets its own in tick order. A lock is held for 256 items at most. O(shards) for each tick at which something is due in
+    /// more than one of them.
     pub fn advance(&self, now: Tick, budget: u32, expired: &mut Vec<Expired>) -> Progress {
         let now = now.max(Tick(self.now.fetch_max(now.0, Ordering::Relaxed)));
         let mut left = budget as usize;
@@ -287,6 +283,8 @@ impl SharedTimers {
         let new = expired.len();
         let mut left_of_hold = (*left).min(ITEMS_A_HOLD);
         *left -= left_of_hold;
+        // Not under the lock: it may copy all that is there.
+        expired.reserve(left_of_hold);
         let progress =
             self.shards[number].with(|timers| timers.advance_within(until, &mut left_of_hold, expired));
         *left += left_of_hold;
@@ -296,17 +294,19 @@ impl SharedTimers {
         progress
     }
 
-    /// Before the owner sleeps: says until when it may, and from now on whoever makes a timer due before that rings, once.
+    /// Before the owner sleeps: says until when it may; `None`: for ever. From now on whoever makes a timer due before that
+    /// rings; the first to do so turns the alarm off.
     ///
-    /// What a ring does is an option ([`SharedOptions::ring`]); it must be heard by a sleep that has not begun yet, as
-    /// [`Thread::unpark`](std::thread::Thread::unpark) is. The alarm is off when it is dropped. One owner sets one at a time.
-    /// O(shards * levels).
-    pub fn set_alarm(&self) -> Alarm<'_> {
+    /// What a ring does is an option ([`SharedOptions::ring`]). One owner sleeps at a time. The tick may be early, as that of
+    /// [`Timers::next_wake`] may. While the owner is awake its last alarm can still ring once; the next sleep is then over
+    /// at once. O(shards * levels).
+    #[must_use = "it says until when to sleep"]
+    pub fn set_alarm(&self) -> Option<Tick> {
         // The order of these three is the proof of F3: see the module.
         self.alarm.store(RING_FOR_ANYTHING, Ordering::Relaxed);
         let at = self.next_wake();
         self.alarm.store(at.map_or(RING_FOR_ANYTHING, |tick| tick.0), Ordering::Relaxed);
-        Alarm { timers: self, at }
+        at
     }
 
     /// When to advance next: never late, possibly early; see [`Timers::next_wake`]. `None` if nothing is pending.
@@ -332,7 +332,7 @@ impl SharedTimers {
     /// Is nothing pending? O(shards).
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.shards.iter().all(|shard| shard.with(|timers| timers.is_empty()))
     }
 
     /// Bytes of memory taken from the allocator. O(shards).
@@ -351,18 +351,19 @@ impl SharedTimers {
     #[inline]
     fn ring_if_earlier(&self, deadline: Tick) {
         let alarm = self.alarm.load(Ordering::Relaxed);
-        if deadline.0 < alarm || alarm == RING_FOR_ANYTHING {
-            self.ring_once();
+        if is_earlier(deadline, alarm) {
+            self.ring(deadline, alarm);
         }
     }
 
     /// Of all who would ring for this sleep, one does.
     #[cold]
-    fn ring_once(&self) {
-        if self.alarm.swap(NEVER_RING, Ordering::Relaxed) != NEVER_RING
-            && let Some(ring) = &self.ring
-        {
-            ring();
+    fn ring(&self, deadline: Tick, mut alarm: u64) {
+        while is_earlier(deadline, alarm) {
+            match self.alarm.compare_exchange(alarm, RUNG, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return self.ring.iter().for_each(|ring| ring()),
+                Err(other) => alarm = other,
+            }
         }
     }
 
@@ -408,6 +409,10 @@ impl SharedTimers {
     }
 }
 
+fn is_earlier(deadline: Tick, alarm: u64) -> bool {
+    deadline.0 < alarm || alarm == RING_FOR_ANYTHING
+}
+
 /// When something is to be done in a shard.
 #[derive(Clone, Copy)]
 struct Look {
@@ -418,6 +423,10 @@ struct Look {
 impl Look {
     const NEVER: Self = Self { look_at: NEVER_LOOK, shard: 0 };
 }
+
+/// No code of a caller runs while a shard is being changed.
+impl core::panic::RefUnwindSafe for SharedTimers {}
+impl core::panic::UnwindSafe for SharedTimers {}
 
 impl fmt::Debug for SharedTimers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,11 +1,12 @@
-//! Locks and atomics of the front, so that loom can stand in for them.
+//! Locks and atomics of the front, so that loom can stand in for them in the tests of this crate. (In those of another crate
+//! that has models too, these are the real ones.)
 
 use std::sync::PoisonError;
 use std::time::Duration;
 
-#[cfg(loom)]
+#[cfg(all(test, loom))]
 use loom::sync as primitives;
-#[cfg(not(loom))]
+#[cfg(not(all(test, loom)))]
 use std::sync as primitives;
 
 pub(crate) use primitives::MutexGuard;
@@ -58,7 +59,7 @@ impl Bell {
     ) -> MutexGuard<'a, bool> {
         match timeout {
             // A model has no time: a wait that would time out is one that must be rung.
-            Some(timeout) if !cfg!(loom) => {
+            Some(timeout) if !cfg!(all(test, loom)) => {
                 self.rings.wait_timeout(has_rung, timeout).unwrap_or_else(PoisonError::into_inner).0
             }
             _ => self.rings.wait(has_rung).unwrap_or_else(PoisonError::into_inner),

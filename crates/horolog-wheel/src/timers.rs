@@ -26,6 +26,7 @@ pub struct Expired {
 pub struct Timers {
     slab: Slab,
     wheel: Wheel,
+    timers_max: u32,
 }
 
 impl Timers {
@@ -38,13 +39,21 @@ impl Timers {
     /// No timers, at `now`; never more than `timers_max` are pending.
     #[must_use]
     pub fn with_timers_max(now: Tick, timers_max: u32) -> Self {
-        Self { slab: Slab::with_slots_max(timers_max), wheel: Wheel::new(Lane::First, now) }
+        Self::with_limits(now, timers_max, u32::MAX)
+    }
+
+    /// There may be more slots than timers: in the course of time some are used up.
+    pub(crate) fn with_limits(now: Tick, timers_max: u32, slots_max: u32) -> Self {
+        Self { slab: Slab::with_slots_max(slots_max), wheel: Wheel::new(Lane::First, now), timers_max }
     }
 
     /// Adds a timer. One whose deadline has come already expires at the next advance.
     ///
     /// `None` if there is no room: `timers_max` timers are pending, 2^32 - 1 unless it was said otherwise.
     pub fn insert(&mut self, deadline: Tick, word: u64) -> Option<TimerId> {
+        if self.room() == 0 {
+            return None;
+        }
         self.wheel.insert_new(&mut self.slab, deadline, word)
     }
 
@@ -68,7 +77,15 @@ impl Timers {
         timers: &'a [(Tick, u64)],
         ids: &mut Vec<TimerId>,
     ) -> &'a [(Tick, u64)] {
-        self.wheel.insert_new_many(&mut self.slab, timers, ids)
+        let (some, rest) = timers.split_at_checked(self.room()).unwrap_or((timers, &[]));
+        let refused = self.wheel.insert_new_many(&mut self.slab, some, ids);
+        if refused.is_empty() { rest } else { timers.get(some.len() - refused.len()..).unwrap_or_default() }
+    }
+
+    /// How many more timers may be pending.
+    #[inline]
+    fn room(&self) -> usize {
+        (self.timers_max as usize).saturating_sub(self.slab.len())
     }
 
     /// Removes a timer and gives its word back; `None` if it is not pending.

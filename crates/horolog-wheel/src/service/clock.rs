@@ -27,9 +27,10 @@ impl TickClock {
         self.round_up(self.began.elapsed().as_nanos() + delay.as_nanos())
     }
 
-    /// The first tick that is not before `instant`.
+    /// The first tick that is not before `instant`; the present one if that has passed.
     pub(super) fn at(self, instant: Instant) -> Tick {
-        self.round_up(instant.saturating_duration_since(self.began).as_nanos())
+        let ns = instant.saturating_duration_since(self.began).as_nanos();
+        if ns > self.began.elapsed().as_nanos() { self.round_up(ns) } else { tick(ns / self.tick_ns) }
     }
 
     /// How long it is until `tick`; nothing if it has come.

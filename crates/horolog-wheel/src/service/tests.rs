@@ -1,6 +1,6 @@
 //! The service with a real clock. Nothing here demands that anything is quick: only that it comes, once, in order and never
 //! early.
-#![expect(clippy::unwrap_used, reason = "these are tests, though clippy does not see it behind `not(loom)`")]
+#![expect(clippy::panic, reason = "these are tests, though clippy does not see it behind `not(loom)`")]
 
 use std::boxed::Box;
 use std::format;
@@ -115,7 +115,7 @@ fn a_full_service_gives_the_value_back() {
     let id = timers.after(NEVER, vec![1]).unwrap();
     let refused = timers.after(TICK, vec![2]).unwrap_err();
     assert_eq!((&refused.value, refused.timers_max), (&vec![2], 1));
-    assert_eq!(format!("{refused}"), "1 timers are pending already, and no more are allowed");
+    assert_eq!(format!("{refused}"), "no room for another timer: at most 1 may be pending");
     assert_eq!(timers.cancel(id), Some(vec![1]));
     assert!(timers.after(NEVER, refused.value).is_ok());
 }
@@ -129,6 +129,57 @@ fn a_callback_that_panics_does_not_stop_the_others() {
     timers.after(ms(1), None).unwrap();
     timers.after(ms(5), Some(7)).unwrap();
     assert_eq!(due.recv(), Ok(7));
+}
+
+/// Throws again when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            std::panic::panic_any("from a drop: this panic is part of the test");
+        }
+    }
+}
+
+#[test]
+fn a_callback_that_throws_what_throws_again_does_not_stop_the_others() {
+    let (sender, due) = channel();
+    let fire = move |value: u32| match value {
+        0 => std::panic::panic_any(Bomb),
+        value => sender.send(value).unwrap(),
+    };
+    let timers = TimerService::start(TICK, fire).unwrap();
+    timers.after(ms(1), 0).unwrap();
+    timers.after(ms(5), 7).unwrap();
+    assert_eq!(due.recv(), Ok(7));
+}
+
+#[test]
+fn a_service_that_is_to_stop_hands_nothing_on_after_the_callback_at_work() {
+    let (sender, at_work) = sync_channel(0);
+    let (go_on, waits) = sync_channel::<()>(0);
+    let timers = TimerService::start(TICK, move |value| {
+        sender.send(value).unwrap();
+        _ = waits.recv();
+    });
+    let timers = timers.unwrap();
+    for value in 0..100 {
+        timers.after(Duration::ZERO, value).unwrap();
+    }
+    assert!(at_work.recv().is_ok());
+    timers.inner.is_stopping.store(true, Ordering::Release);
+    drop(go_on);
+    assert_eq!(timers.stop().len(), 99);
+    assert!(at_work.recv().is_err());
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "an instant that has passed is told by a clock")]
+fn an_instant_that_has_passed_is_now_however_long_a_tick_is() {
+    let (timers, due) = TimerService::with_channel(Duration::MAX).unwrap();
+    timers.at(Instant::now(), 1).unwrap();
+    assert_eq!(due.recv(), Ok(1));
 }
 
 #[test]
@@ -199,49 +250,4 @@ fn from_many_threads_every_value_is_fired_or_cancelled_once() {
     ended.sort_unstable();
     assert!(ended.into_iter().eq(0..20_000));
     assert!(due.try_recv().is_err());
-}
-
-// Values
-
-fn put<T>(values: &Values<T>, home: usize, value: T) -> u64 {
-    values.put(home, value, Ok::<u64, ()>).map_err(drop).unwrap()
-}
-
-#[test]
-fn a_key_finds_its_value_once() {
-    let values = Values::new(3);
-    let keys: Vec<_> = (0..2_000).map(|value| put(&values, value, value)).collect();
-    for (value, key) in keys.iter().enumerate().rev() {
-        assert_eq!((values.take(*key), values.take(*key)), (Some(value), None));
-    }
-    assert_eq!(values.take(u64::MAX), None);
-}
-
-#[test]
-fn places_are_used_again() {
-    let values = Values::new(1);
-    let keys: Vec<_> = (0..100).map(|value| put(&values, 0, value)).collect();
-    keys.iter().for_each(|key| _ = values.take(*key));
-    let mut again: Vec<_> = (0..100).map(|value| put(&values, 0, value)).collect();
-    again.sort_unstable();
-    assert_eq!(again, keys);
-}
-
-#[test]
-fn a_value_that_is_refused_takes_no_place() {
-    let values = Values::new(1);
-    assert_eq!(values.put(0, 'a', |_| Err::<(), _>(7)), Err(('a', 7)));
-    assert_eq!(values.take(0), None);
-    assert_eq!(put(&values, 0, 'b'), 0);
-}
-
-#[test]
-fn all_values_are_taken_at_the_end() {
-    let values = Values::new(2);
-    let keys: Vec<_> = (0..600).map(|value| put(&values, value, value)).collect();
-    values.take(keys[7]);
-    let mut left = values.take_all();
-    left.sort_unstable();
-    assert!(left.into_iter().eq((0..600).filter(|value| *value != 7)));
-    assert_eq!(values.take(keys[0]), None);
 }

@@ -3,9 +3,14 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::bit_tree::BitTree;
 use crate::sync::Mutex;
 
-/// Values of a page. Pages are never moved, so that no value ever waits for all others to be copied.
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+/// Values of a page. Pages are never moved, so that no value ever waits for all others to be copied, and given back when they
+/// are empty.
 const PAGE: usize = 256;
 
 /// Values in shards, each under a lock of its own.
@@ -19,8 +24,18 @@ pub(super) struct Values<T> {
 struct Locked<T>(Mutex<Shard<T>>);
 
 struct Shard<T> {
-    pages: Vec<Box<[Place<T>]>>,
-    /// The first free place; the number of places if there is none.
+    /// `None`: no place is taken. One such page is kept.
+    pages: Vec<Option<Page<T>>>,
+    /// Pages with a free place.
+    with_room: BitTree,
+    /// Pages that are kept and have no value.
+    spare: usize,
+}
+
+struct Page<T> {
+    places: Box<[Place<T>]>,
+    taken: usize,
+    /// The first free place; `PAGE` if there is none.
     free: usize,
 }
 
@@ -46,9 +61,10 @@ impl<T> Values<T> {
     ) -> Result<R, (T, E)> {
         let number = home % self.shards.len();
         let mut shard = self.shards[number].0.lock();
-        match arm((shard.free * self.shards.len() + number) as u64) {
+        let at = shard.free();
+        match arm((at * self.shards.len() + number) as u64) {
             Ok(armed) => {
-                shard.put(value);
+                shard.put(at, value);
                 Ok(armed)
             }
             Err(refused) => Err((value, refused)),
@@ -66,7 +82,7 @@ impl<T> Values<T> {
         let mut all = Vec::new();
         for shard in &self.shards {
             let Shard { pages, .. } = core::mem::replace(&mut *shard.0.lock(), Shard::EMPTY);
-            let places = pages.into_iter().flatten();
+            let places = pages.into_iter().flatten().flat_map(|page| page.places);
             all.extend(
                 places.filter_map(|place| if let Place::Taken(value) = place { Some(value) } else { None }),
             );
@@ -76,30 +92,66 @@ impl<T> Values<T> {
 }
 
 impl<T> Shard<T> {
-    const EMPTY: Self = Self { pages: Vec::new(), free: 0 };
+    const EMPTY: Self = Self { pages: Vec::new(), with_room: BitTree::new(), spare: 0 };
 
-    /// Puts a value in the free place.
-    fn put(&mut self, value: T) {
-        let at = self.free;
-        if at == self.pages.len() * PAGE {
-            self.pages.push((at + 1..=at + PAGE).map(Place::Free).collect());
+    /// A free place, in a page that is there.
+    fn free(&mut self) -> usize {
+        let number = self.with_room.first().unwrap_or(self.pages.len());
+        if number == self.pages.len() {
+            self.pages.push(None);
+            self.with_room.insert(number);
         }
-        if let Some(place) = self.place(at)
+        let page = &mut self.pages[number];
+        if page.is_none() {
+            self.spare += 1;
+        }
+        number * PAGE + page.get_or_insert_with(Page::new).free
+    }
+
+    /// Puts a value in the place that is free.
+    fn put(&mut self, at: usize, value: T) {
+        let Some(page) = self.pages.get_mut(at / PAGE).and_then(Option::as_mut) else { return };
+        self.spare -= usize::from(page.taken == 0);
+        page.put(at % PAGE, value);
+        if page.taken == PAGE {
+            self.with_room.remove(at / PAGE);
+        }
+    }
+
+    fn take(&mut self, at: usize) -> Option<T> {
+        let page = self.pages.get_mut(at / PAGE)?;
+        let value = page.as_mut()?.take(at % PAGE)?;
+        self.with_room.insert(at / PAGE);
+        if page.as_ref().is_some_and(|page| page.taken == 0) {
+            if self.spare > 0 {
+                *page = None;
+            } else {
+                self.spare += 1;
+            }
+        }
+        Some(value)
+    }
+}
+
+impl<T> Page<T> {
+    fn new() -> Self {
+        Self { places: (1..=PAGE).map(Place::Free).collect(), taken: 0, free: 0 }
+    }
+
+    fn put(&mut self, at: usize, value: T) {
+        if let Some(place) = self.places.get_mut(at)
             && let Place::Free(next) = core::mem::replace(place, Place::Taken(value))
         {
+            self.taken += 1;
             self.free = next;
         }
     }
 
     fn take(&mut self, at: usize) -> Option<T> {
-        let free = self.free;
-        let place = self.place(at).filter(|place| matches!(place, Place::Taken(_)))?;
-        let Place::Taken(value) = core::mem::replace(place, Place::Free(free)) else { return None };
+        let place = self.places.get_mut(at).filter(|place| matches!(place, Place::Taken(_)))?;
+        let Place::Taken(value) = core::mem::replace(place, Place::Free(self.free)) else { return None };
+        self.taken -= 1;
         self.free = at;
         Some(value)
-    }
-
-    fn place(&mut self, at: usize) -> Option<&mut Place<T>> {
-        self.pages.get_mut(at / PAGE)?.get_mut(at % PAGE)
     }
 }

@@ -90,11 +90,7 @@ fn an_owner_falling_asleep_hears_of_an_earlier_timer() {
             let timers = Arc::clone(&timers);
             spawn(move || insert(&timers, shard, deadline))
         });
-        loop {
-            let alarm = timers.set_alarm();
-            if alarm.at() == Some(Tick(10)) {
-                break;
-            }
+        while timers.set_alarm() != Some(Tick(10)) {
             bell.wait(None);
         }
         for thread in threads {
@@ -111,11 +107,8 @@ fn an_owner_falling_asleep_hears_of_a_timer_moved_closer() {
         let id = insert(&timers, 1, 100);
         let mover = Arc::clone(&timers);
         let thread = spawn(move || assert!(mover.reschedule(id, Tick(10))));
-        while timers.set_alarm().at() != Some(Tick(10)) {
-            let alarm = timers.set_alarm();
-            if alarm.at() != Some(Tick(10)) {
-                bell.wait(None);
-            }
+        while timers.set_alarm() != Some(Tick(10)) {
+            bell.wait(None);
         }
         drop(thread.join());
     });
@@ -127,7 +120,7 @@ fn only_an_earlier_timer_rings_and_only_the_first() {
     model(|| {
         let (timers, _, rings) = timers_with_bell();
         insert(&timers, 0, 100);
-        let alarm = timers.set_alarm();
+        assert_eq!(timers.set_alarm(), Some(Tick(100)));
         insert(&timers, 1, 100);
         insert(&timers, 1, 200);
         assert_eq!(rings.load(Ordering::Relaxed), 0);
@@ -139,9 +132,52 @@ fn only_an_earlier_timer_rings_and_only_the_first() {
             drop(thread.join());
         }
         assert_eq!(rings.load(Ordering::Relaxed), 1);
-        drop(alarm);
         insert(&timers, 1, 10);
-        assert_eq!(rings.load(Ordering::Relaxed), 1, "an owner that is awake needs no ring");
+        assert_eq!(rings.load(Ordering::Relaxed), 1, "an alarm that was rung is off");
+    });
+}
+
+/// An owner as a program has it, until so many came out: it lets time pass, sets the alarm, sleeps, and so on.
+fn own(timers: &SharedTimers, bell: &Bell, now: u64, all: usize) -> Vec<u64> {
+    let mut words = fired(timers, now);
+    while words.len() < all {
+        if timers.set_alarm().is_none_or(|at| at > Tick(now)) {
+            bell.wait(None);
+        }
+        words.extend(fired(timers, now));
+    }
+    words
+}
+
+/// F3, over several sleeps.
+#[test]
+fn an_owner_that_sleeps_again_and_again_gets_what_two_threads_insert() {
+    model(|| {
+        let (timers, bell, _) = timers_with_bell();
+        insert(&timers, 0, 100);
+        let threads = [(0, 50), (1, 10)].map(|(shard, deadline)| {
+            let timers = Arc::clone(&timers);
+            spawn(move || insert(&timers, shard, deadline))
+        });
+        assert_eq!(own(&timers, &bell, 60, 2).len(), 2);
+        for thread in threads {
+            drop(thread.join());
+        }
+    });
+}
+
+/// F3, over several sleeps: the earliest is moved later and closer again, another is cancelled and replaced.
+#[test]
+fn an_owner_that_sleeps_again_and_again_gets_what_is_moved_and_replaced() {
+    model(|| {
+        let (timers, bell, _) = timers_with_bell();
+        let (moved, cancelled) = (insert(&timers, 0, 40), insert(&timers, 1, 45));
+        let one = Arc::clone(&timers);
+        let one = spawn(move || assert!(one.reschedule(moved, Tick(300)) && one.reschedule(moved, Tick(20))));
+        let other = Arc::clone(&timers);
+        let other = spawn(move || (other.cancel(cancelled), insert(&other, 1, 10)));
+        assert_eq!(own(&timers, &bell, 30, 2).len(), 2);
+        drop((one.join(), other.join()));
     });
 }
 

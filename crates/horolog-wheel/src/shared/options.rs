@@ -41,14 +41,16 @@ impl SharedOptions {
         self
     }
 
-    /// How many timers may be pending. The default is 2^32 - 1.
+    /// How many timers may be pending. The default, and the most, is 2^32 but for one a shard.
     pub fn timers_max(mut self, timers_max: u32) -> Self {
         self.timers_max = timers_max;
         self
     }
 
     /// What wakes the owner: see [`SharedTimers::set_alarm`]. It is called by the thread that made the earlier timer, with
-    /// no lock held. The default does nothing, for an owner that never sleeps long.
+    /// no lock held. A sleep that has not begun yet has to hear it, and whoever hears it has to see what was done before it,
+    /// as with [`Thread::unpark`](std::thread::Thread::unpark). It must not panic: the timer would be pending, and its id
+    /// lost. The default does nothing, for an owner that never sleeps long.
     pub fn ring(mut self, ring: impl Fn() + Send + Sync + 'static) -> Self {
         self.ring = Some(Box::new(ring));
         self
@@ -60,14 +62,19 @@ impl SharedOptions {
         let Self { shards, timers_max, ring } = self;
         let shards = shards.clamp(1, SHARDS_MAX).next_power_of_two();
         let shard_bits = shards.trailing_zeros();
-        let made = (0..shards)
-            .map(|number| Shard::new(Timers::with_timers_max(now, share_of(number, timers_max, shard_bits))));
+        let made = (0..shards).map(|number| {
+            Shard::new(Timers::with_limits(
+                now,
+                share_of(number, timers_max, shard_bits),
+                u32::MAX >> shard_bits,
+            ))
+        });
         SharedTimers {
             shards: made.collect(),
             shard_bits,
             timers_max,
             now: AtomicU64::new(now.0),
-            alarm: AtomicU64::new(NEVER_RING),
+            alarm: AtomicU64::new(RUNG),
             ring,
         }
     }

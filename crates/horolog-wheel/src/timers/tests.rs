@@ -127,3 +127,21 @@ fn draining_from_wake_to_wake_brings_all_in_order_and_asks_for_a_later_tick_each
     words.sort_unstable();
     assert!(words.into_iter().eq(0..5_000));
 }
+
+#[test]
+fn there_is_room_for_timers_max_however_many_slots_are_used_up() {
+    let mut timers = Timers::with_timers_max(Tick::ZERO, 2);
+    timers.slab.set_floor_base(crate::GENERATION_MAX - 1);
+    for _ in 0..100 {
+        let ids: Vec<_> = (0..2).map(|word| timers.insert(Tick(5), word).unwrap()).collect();
+        assert_eq!(timers.insert(Tick(5), 7), None);
+        assert_eq!(timers.insert_many(&[(Tick(5), 7)], &mut Vec::new()), [(Tick(5), 7)]);
+        ids.iter().for_each(|id| assert!(timers.cancel(*id).is_some()));
+        let mut many = Vec::new();
+        assert_eq!(
+            timers.insert_many(&[(Tick(5), 1), (Tick(6), 2), (Tick(7), 3)], &mut many),
+            [(Tick(7), 3)]
+        );
+        many.iter().for_each(|id| assert!(timers.cancel(*id).is_some()));
+    }
+}
