@@ -72,7 +72,7 @@ mod testing;
 
 pub use id::{GENERATION_MAX, ParseIdError, TimerId};
 #[cfg(feature = "std")]
-pub use service::{Refused, TimerService};
+pub use service::{Refused, RefusedBecause, TimerHandle, TimerService};
 #[cfg(feature = "std")]
 pub use shared::{Full, SharedOptions, SharedTimers};
 pub use slab::{Entry, Lane, Lookup, OccupyError, SEGMENT_SLOTS, Slab};

@@ -4,9 +4,11 @@
 
 use std::boxed::Box;
 use std::format;
+use std::sync::Mutex;
 use std::sync::mpsc::{channel, sync_channel};
-use std::sync::{Mutex, OnceLock};
 use std::vec;
+
+use std::time::Instant;
 
 use super::*;
 
@@ -32,7 +34,7 @@ fn values_come_in_order_of_time() {
 fn nothing_fires_early_whatever_the_tick() {
     for tick in [Duration::ZERO, Duration::from_micros(1), ms(1), ms(7)] {
         let (sender, due) = channel();
-        let fire = move |at: Instant| sender.send(Instant::now() >= at).unwrap();
+        let fire = move |_: &TimerHandle<Instant>, at: Instant| sender.send(Instant::now() >= at).unwrap();
         let timers = TimerService::start(tick, fire).unwrap();
         for delay in 0..200 {
             let at = Instant::now() + Duration::from_micros(delay * 97);
@@ -102,7 +104,7 @@ fn what_is_pending_comes_back_when_the_service_stops() {
 #[test]
 fn what_is_pending_is_dropped_with_the_service() {
     let value = Arc::new(());
-    let timers = TimerService::start(TICK, drop).unwrap();
+    let timers = TimerService::start(TICK, |_, value| drop(value)).unwrap();
     timers.after(NEVER, Arc::clone(&value)).unwrap();
     drop(timers);
     assert_eq!(Arc::strong_count(&value), 1);
@@ -111,20 +113,34 @@ fn what_is_pending_is_dropped_with_the_service() {
 #[test]
 fn a_full_service_gives_the_value_back() {
     let options = SharedOptions::new().timers_max(1);
-    let timers = TimerService::start_with(options, TICK, drop).unwrap();
+    let timers = TimerService::start_with(options, TICK, |_, value| drop(value)).unwrap();
     let id = timers.after(NEVER, vec![1]).unwrap();
     let refused = timers.after(TICK, vec![2]).unwrap_err();
-    assert_eq!((&refused.value, refused.timers_max), (&vec![2], 1));
+    assert_eq!((&refused.value, refused.reason), (&vec![2], RefusedBecause::Full { timers_max: 1 }));
     assert_eq!(format!("{refused}"), "no room for another timer: at most 1 may be pending");
     assert_eq!(timers.cancel(id), Some(vec![1]));
     assert!(timers.after(NEVER, refused.value).is_ok());
 }
 
 #[test]
+fn a_handle_that_outlives_its_service_is_refused_and_finds_nothing() {
+    let (timers, due) = TimerService::with_channel(TICK).unwrap();
+    let handle = timers.handle();
+    let id = handle.after(NEVER, 1).unwrap();
+    assert_eq!(timers.stop(), [1]);
+    let refused = handle.after(TICK, 2).unwrap_err();
+    assert_eq!((refused.value, refused.reason), (2, RefusedBecause::Stopped));
+    assert_eq!(format!("{refused}"), "the timer service was stopped");
+    assert_eq!(handle.cancel(id), None);
+    assert!(due.recv().is_err());
+}
+
+#[test]
 fn a_callback_that_panics_does_not_stop_the_others() {
     let (sender, due) = channel();
-    let fire =
-        move |value: Option<u32>| sender.send(value.expect("none: this panic is part of the test")).unwrap();
+    let fire = move |_: &TimerHandle<Option<u32>>, value: Option<u32>| {
+        sender.send(value.expect("none: this panic is part of the test")).unwrap()
+    };
     let timers = TimerService::start(TICK, fire).unwrap();
     timers.after(ms(1), None).unwrap();
     timers.after(ms(5), Some(7)).unwrap();
@@ -145,7 +161,7 @@ impl Drop for Bomb {
 #[test]
 fn a_callback_that_throws_what_throws_again_does_not_stop_the_others() {
     let (sender, due) = channel();
-    let fire = move |value: u32| match value {
+    let fire = move |_: &TimerHandle<u32>, value: u32| match value {
         0 => std::panic::panic_any(Bomb),
         value => sender.send(value).unwrap(),
     };
@@ -159,7 +175,7 @@ fn a_callback_that_throws_what_throws_again_does_not_stop_the_others() {
 fn a_service_that_is_to_stop_hands_nothing_on_after_the_callback_at_work() {
     let (sender, at_work) = sync_channel(0);
     let (go_on, waits) = sync_channel::<()>(0);
-    let timers = TimerService::start(TICK, move |value| {
+    let timers = TimerService::start(TICK, move |_, value| {
         sender.send(value).unwrap();
         _ = waits.recv();
     });
@@ -168,7 +184,7 @@ fn a_service_that_is_to_stop_hands_nothing_on_after_the_callback_at_work() {
         timers.after(Duration::ZERO, value).unwrap();
     }
     assert!(at_work.recv().is_ok());
-    timers.inner.is_stopping.store(true, Ordering::Release);
+    timers.handle.0.is_stopping.store(true, Ordering::Release);
     drop(go_on);
     assert_eq!(timers.stop().len(), 99);
     assert!(at_work.recv().is_err());
@@ -185,20 +201,20 @@ fn an_instant_that_has_passed_is_now_however_long_a_tick_is() {
 #[test]
 fn closures_are_values_too() {
     let (sender, due) = channel();
-    let timers = TimerService::<Box<dyn FnOnce() + Send>>::start(TICK, |call| call()).unwrap();
+    let timers = TimerService::<Box<dyn FnOnce() + Send>>::start(TICK, |_, call| call()).unwrap();
     timers.after(ms(1), Box::new(move || sender.send("called").unwrap())).unwrap();
     assert_eq!(due.recv(), Ok("called"));
 }
 
 #[test]
 fn a_callback_may_arm_timers_of_its_own_service() {
-    static SERVICE: OnceLock<TimerService<u32>> = OnceLock::new();
     let (sender, due) = channel();
-    let timers = TimerService::start(TICK, move |value| {
+    let timers = TimerService::start(TICK, move |timers, value| {
         sender.send(value).unwrap();
-        SERVICE.wait().after(Duration::ZERO, value + 1).unwrap();
+        timers.after(Duration::ZERO, value + 1).unwrap();
     });
-    SERVICE.get_or_init(|| timers.unwrap()).after(Duration::ZERO, 1).unwrap();
+    let timers = timers.unwrap();
+    timers.after(Duration::ZERO, 1).unwrap();
     assert_eq!(due.iter().take(100).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
 }
 
@@ -207,7 +223,7 @@ fn a_callback_may_drop_its_own_service() {
     let held = Arc::new(Mutex::new(None));
     let (sender, done) = sync_channel(1);
     let inside = Arc::clone(&held);
-    let timers = TimerService::start(TICK, move |()| {
+    let timers = TimerService::start(TICK, move |_, ()| {
         drop(inside.lock().unwrap().take());
         sender.send(()).unwrap();
     });

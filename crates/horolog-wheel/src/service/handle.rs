@@ -1,0 +1,81 @@
+//! What threads arm and cancel timers of a service with.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+use std::time::Instant;
+
+use super::{Inner, Refused, RefusedBecause};
+use crate::shared::home_of_this_thread;
+use crate::{Full, Tick, TimerId};
+
+/// A way to the timers of a [`TimerService`](crate::TimerService). It can be cloned, and outlive the service, which then
+/// refuses timers; what one thread arms while another stops the service may come back from that, or be dropped.
+pub struct TimerHandle<T>(pub(super) Arc<Inner<T>>);
+
+impl<T> Clone for TimerHandle<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> TimerHandle<T> {
+    /// Hands `value` on after `delay`. Any length of time will do.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with the value, if there is no room, or the service was stopped.
+    pub fn after(&self, delay: Duration, value: T) -> Result<TimerId, Refused<T>> {
+        self.insert(self.0.clock.after(delay), value)
+    }
+
+    /// Hands `value` on at `instant`; at once if that has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with the value, if there is no room, or the service was stopped.
+    pub fn at(&self, instant: Instant, value: T) -> Result<TimerId, Refused<T>> {
+        self.insert(self.0.clock.at(instant), value)
+    }
+
+    fn insert(&self, deadline: Tick, value: T) -> Result<TimerId, Refused<T>> {
+        let Inner { timers, values, .. } = &*self.0;
+        if self.0.is_stopping() {
+            return Err(Refused { value, reason: RefusedBecause::Stopped });
+        }
+        let armed = values.put(home_of_this_thread(), value, |key| timers.insert(deadline, key));
+        armed.map_err(|(value, Full { timers_max, .. })| Refused {
+            value,
+            reason: RefusedBecause::Full { timers_max },
+        })
+    }
+
+    /// Takes a timer back; `None` if it is not pending. Of a cancel and the firing of a timer, exactly one gets the value.
+    pub fn cancel(&self, id: TimerId) -> Option<T> {
+        let key = self.0.timers.cancel(id)?;
+        self.0.values.take(key)
+    }
+
+    /// Moves a pending timer: it is due after `delay` from now; false if it is not pending.
+    pub fn reschedule(&self, id: TimerId, delay: Duration) -> bool {
+        self.0.timers.reschedule(id, self.0.clock.after(delay))
+    }
+
+    /// How many timers are pending.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.timers.len()
+    }
+
+    /// Is nothing pending?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.timers.is_empty()
+    }
+}
+
+impl<T> fmt::Debug for TimerHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimerHandle").field("timers", &self.0.timers).finish_non_exhaustive()
+    }
+}
