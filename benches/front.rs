@@ -254,8 +254,7 @@ fn service(c: &mut Criterion) {
     group.throughput(Throughput::Elements(PAIRS as u64));
     for (name, others) in [("service", OTHERS), ("service_idle", 0)] {
         for producers in [1, 2] {
-            let service =
-                TimerService::start(TICK, |_, value: u64| drop(black_box(value))).expect("a thread");
+            let service = TimerService::start(TICK, |_, value: u64| _ = black_box(value)).expect("a thread");
             let after = |ms| service.after(Duration::from_millis(ms), ms).expect("there is room");
             // Within an hour: the row takes longer than a minute.
             delays(others).iter().for_each(|delay| _ = after(60 * delay));
