@@ -196,6 +196,10 @@ impl Wheel {
         let run = core::mem::take(&mut self.run);
         *left -= run.len();
         let first = start(level, from).0;
+        if level == 1 && slab.is_large() {
+            // They are due soon, and few at a time: each would be waited for alone.
+            run.iter().for_each(|item| slab.prefetch(item.slot()));
+        }
         if shift(level) <= LOW_BITS {
             let span = (1 << shift(level)) - 1;
             for item in &run {
