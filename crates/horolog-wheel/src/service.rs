@@ -212,11 +212,13 @@ impl<T> Inner<T> {
 
 /// Runs a caller's code, whatever it does. What it leaves half-done is its own affair; nothing of ours is seen by it.
 fn caught(call: impl FnOnce()) {
-    let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else { return };
-    // To drop what was thrown may throw again.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        core::mem::forget(payload);
+    let mut thrown = catch_unwind(AssertUnwindSafe(call));
+    // To drop what was thrown may throw again, and so on; what does not come to an end is forgotten.
+    for _ in 0..8 {
+        let Err(payload) = thrown else { return };
+        thrown = catch_unwind(AssertUnwindSafe(|| drop(payload)));
     }
+    core::mem::forget(thrown);
 }
 
 impl<T> fmt::Debug for TimerService<T> {
