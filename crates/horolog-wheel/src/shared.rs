@@ -200,7 +200,7 @@ impl SharedTimers {
     /// Of all who cancel a timer, and the owner to whom it is due, exactly one gets its word.
     #[inline]
     pub fn cancel(&self, id: TimerId) -> Option<u64> {
-        let (shard, id) = self.inner(id)?;
+        let (shard, id) = self.inner(id);
         shard.with(|timers| timers.cancel(id))
     }
 
@@ -220,7 +220,7 @@ impl SharedTimers {
 
     /// Moves the deadline of a pending timer, earlier or later; false if it is not pending.
     pub fn reschedule(&self, id: TimerId, deadline: Tick) -> bool {
-        let Some((shard, id)) = self.inner(id) else { return false };
+        let (shard, id) = self.inner(id);
         let was_moved = shard.with(|timers| timers.reschedule(id, deadline));
         if was_moved {
             self.ring_if_earlier(deadline);
@@ -231,7 +231,7 @@ impl SharedTimers {
     /// The pending timer `id`.
     #[must_use]
     pub fn get(&self, id: TimerId) -> Option<Entry> {
-        let (shard, inner) = self.inner(id)?;
+        let (shard, inner) = self.inner(id);
         let entry = shard.with(|timers| timers.get(inner))?;
         Some(Entry { id, ..entry })
     }
@@ -390,18 +390,17 @@ impl SharedTimers {
         id.slot() as usize & self.mask()
     }
 
-    fn inner(&self, id: TimerId) -> Option<(&Shard, TimerId)> {
-        let shard = self.shards.get(self.home(id))?;
-        Some((shard, self.inner_id(id)))
+    fn inner(&self, id: TimerId) -> (&Shard, TimerId) {
+        (&self.shards[self.home(id)], self.inner_id(id))
     }
 
-    /// The id as its shard knows it.
+    /// The id as its shard knows it. (There is one: the generation is the same.)
     #[inline]
     fn inner_id(&self, id: TimerId) -> TimerId {
         TimerId::new(id.slot() >> self.shard_bits, id.generation()).unwrap_or(id)
     }
 
-    /// The id as everybody else knows it.
+    /// The id as everybody else knows it. (As above.)
     #[inline]
     fn outer(&self, shard: usize, id: TimerId) -> TimerId {
         let shard = u32::try_from(shard).unwrap_or(0);

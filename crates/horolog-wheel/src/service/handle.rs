@@ -9,8 +9,9 @@ use super::{Inner, Refused, RefusedBecause};
 use crate::shared::home_of_this_thread;
 use crate::{Full, Tick, TimerId};
 
-/// A way to the timers of a [`TimerService`](crate::TimerService). It can be cloned, and outlive the service, which then
-/// refuses timers; what one thread arms while another stops the service may come back from that, or be dropped.
+/// A way to the timers of a [`TimerService`](crate::TimerService). It can be cloned, and outlive the service: then timers are
+/// refused, and nothing is pending any more. What one thread arms while another stops the service may come back from that, or
+/// be dropped.
 pub struct TimerHandle<T>(pub(super) Arc<Inner<T>>);
 
 impl<T> Clone for TimerHandle<T> {
@@ -52,25 +53,28 @@ impl<T> TimerHandle<T> {
 
     /// Takes a timer back; `None` if it is not pending. Of a cancel and the firing of a timer, exactly one gets the value.
     pub fn cancel(&self, id: TimerId) -> Option<T> {
+        if self.0.is_stopping() {
+            return None;
+        }
         let key = self.0.timers.cancel(id)?;
         self.0.values.take(key)
     }
 
     /// Moves a pending timer: it is due after `delay` from now; false if it is not pending.
     pub fn reschedule(&self, id: TimerId, delay: Duration) -> bool {
-        self.0.timers.reschedule(id, self.0.clock.after(delay))
+        !self.0.is_stopping() && self.0.timers.reschedule(id, self.0.clock.after(delay))
     }
 
     /// How many timers are pending.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.timers.len()
+        if self.0.is_stopping() { 0 } else { self.0.timers.len() }
     }
 
     /// Is nothing pending?
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.timers.is_empty()
+        self.0.is_stopping() || self.0.timers.is_empty()
     }
 }
 

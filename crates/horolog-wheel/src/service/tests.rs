@@ -131,7 +131,8 @@ fn a_handle_that_outlives_its_service_is_refused_and_finds_nothing() {
     let refused = handle.after(TICK, 2).unwrap_err();
     assert_eq!((refused.value, refused.reason), (2, RefusedBecause::Stopped));
     assert_eq!(format!("{refused}"), "the timer service was stopped");
-    assert_eq!(handle.cancel(id), None);
+    assert_eq!((handle.cancel(id), handle.len()), (None, 0));
+    assert!(handle.is_empty() && !handle.reschedule(id, TICK));
     assert!(due.recv().is_err());
 }
 
