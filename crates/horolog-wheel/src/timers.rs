@@ -6,7 +6,11 @@ use crate::slab::Cell;
 use crate::{Entry, Lane, Progress, Slab, Tick, TimerId, Wheel};
 
 #[cfg(test)]
+mod lives;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twins;
 
 /// A timer whose deadline has come. Its id is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -73,6 +73,8 @@ use crate::slab::{Lane, Slab, State};
 use crate::{Tick, TimerId};
 
 mod advance;
+#[cfg(test)]
+mod ceiling;
 mod check;
 #[cfg(test)]
 mod edge_cases;
@@ -81,13 +83,15 @@ mod history;
 mod load;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod pair;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
 use advance::WORTH_AHEAD;
 #[cfg(test)]
-use sweep::SLACK;
+pub(crate) use sweep::SLACK;
 use sweep::Sweep;
 
 /// How far [`Wheel::advance`] came.

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Stale items that are let be, however few are current.
-pub(super) const SLACK: usize = 256;
+pub(crate) const SLACK: usize = 256;
 
 /// Where the sweep is: it takes a slot's items one chunk after the other, and puts those that are current aside until the
 /// slot is empty.
