@@ -115,43 +115,38 @@ fn fill(c: &mut Criterion) {
     }
 }
 
-fn insert(c: &mut Criterion) {
-    let mut group = c.benchmark_group("wheel/insert");
+/// A bench of many operations on a wheel that is full, or had to give some timers up for them, in each size.
+fn on_full<I>(
+    c: &mut Criterion,
+    name: &str,
+    prepare: impl Fn(&mut Full, usize) -> I,
+    mut work: impl FnMut(&mut Full, I),
+) {
+    let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(OPS as u64));
     for &count in sizes() {
         let full = RefCell::new(Full::new(count, HOUR_TICKS));
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
             b.iter_batched(
-                || full.borrow_mut().make_room(),
-                |new| {
-                    let Full { timers, ids, .. } = &mut *full.borrow_mut();
-                    ids.extend(new.iter().filter_map(|(deadline, word)| timers.insert(*deadline, *word)));
-                },
+                || prepare(&mut full.borrow_mut(), count),
+                |input| work(&mut full.borrow_mut(), input),
                 BatchSize::PerIteration,
             );
         });
     }
 }
 
-/// The same, handed over 64 at a time.
-fn insert_in_64s(c: &mut Criterion) {
-    let mut group = c.benchmark_group("wheel/insert_in_64s");
-    group.throughput(Throughput::Elements(OPS as u64));
-    for &count in sizes() {
-        let full = RefCell::new(Full::new(count, HOUR_TICKS));
-        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
-            b.iter_batched(
-                || full.borrow_mut().make_room(),
-                |new| {
-                    let Full { timers, ids, .. } = &mut *full.borrow_mut();
-                    for new in new.chunks(64) {
-                        black_box(timers.insert_many(new, ids));
-                    }
-                },
-                BatchSize::PerIteration,
-            );
-        });
-    }
+fn insert(c: &mut Criterion) {
+    let make_room = |full: &mut Full, _| full.make_room();
+    on_full(c, "wheel/insert", make_room, |Full { timers, ids, .. }, new| {
+        ids.extend(new.iter().filter_map(|(deadline, word)| timers.insert(*deadline, *word)));
+    });
+    // The same, handed over 64 at a time.
+    on_full(c, "wheel/insert_in_64s", make_room, |Full { timers, ids, .. }, new| {
+        for new in new.chunks(64) {
+            black_box(timers.insert_many(new, ids));
+        }
+    });
 }
 
 /// A slab as it is after a restart: filled, and nothing is armed.
@@ -191,41 +186,16 @@ fn load(c: &mut Criterion) {
 }
 
 fn cancel(c: &mut Criterion) {
-    let mut group = c.benchmark_group("wheel/cancel");
-    group.throughput(Throughput::Elements(OPS as u64));
-    for &count in sizes() {
-        let full = RefCell::new(Full::new(count, HOUR_TICKS));
-        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
-            b.iter_batched(
-                || full.borrow_mut().refill_and_pick(count),
-                |leaving| full.borrow_mut().cancel(&leaving),
-                BatchSize::PerIteration,
-            );
-        });
-    }
-}
-
-/// The same, handed over 64 at a time.
-fn cancel_in_64s(c: &mut Criterion) {
-    let mut group = c.benchmark_group("wheel/cancel_in_64s");
-    group.throughput(Throughput::Elements(OPS as u64));
-    for &count in sizes() {
-        let full = RefCell::new(Full::new(count, HOUR_TICKS));
-        let mut words = Vec::new();
-        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
-            b.iter_batched(
-                || full.borrow_mut().refill_and_pick(count),
-                |leaving| {
-                    for ids in leaving.chunks(64) {
-                        full.borrow_mut().timers.cancel_many(ids, &mut words);
-                        black_box(&words);
-                        words.clear();
-                    }
-                },
-                BatchSize::PerIteration,
-            );
-        });
-    }
+    on_full(c, "wheel/cancel", Full::refill_and_pick, |full, leaving| full.cancel(&leaving));
+    // The same, handed over 64 at a time.
+    let mut words = Vec::new();
+    on_full(c, "wheel/cancel_in_64s", Full::refill_and_pick, |full, leaving| {
+        for ids in leaving.chunks(64) {
+            full.timers.cancel_many(ids, &mut words);
+            black_box(&words);
+            words.clear();
+        }
+    });
 }
 
 /// Of ten operations each inserts, nine cancel at random, and one lets time pass until something is due; what is due more
@@ -367,6 +337,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2));
-    targets = fill, insert, insert_in_64s, load, cancel, cancel_in_64s, reschedule, churn, expire, worst_tick, empty_hour
+    targets = fill, insert, load, cancel, reschedule, churn, expire, worst_tick, empty_hour
 }
 criterion_main!(benches);

@@ -11,6 +11,9 @@
 //! | `insert` of random entries | 7.5, 8.7 | 11.9, 11.7 | 33.4, 24.6 | 58.7, 34.1 |
 //! | `insert_new` into nothing, in one batch | 18.9, 19.7 | 20.1, 21.1 | 27.6, 28.7 | 34.1, 34.8 |
 //!
+//! (`cargo bench -p horolog-benches --bench wheel -- '^wheel/(insert|insert_in_64s|load)/'` has the first row through `Timers`:
+//! 16.2 and 16.1, 19.2 and 22.6, 38.1 and 27.2; and `load`: 10.7, one by one 19.3.)
+//!
 //! Asking for the places in the wheel as well gained up to a sixth at a million and lost up to a third below, where those
 //! few hundred lines are in the cache.
 //!
