@@ -111,16 +111,16 @@ fn a_directory_that_is_not_there_is_refused_when_it_is_not_to_be_created() {
 #[test]
 fn damage_of_acknowledged_records_is_refused_with_its_place() {
     let dir = closed();
-    let head = segments(dir.path()).pop().expect("a segment");
-    // The second block holds the first batch: the log's first records, long acknowledged and marked.
-    flip(&head, 4_096 + 100);
+    let head = segments(dir.path()).remove(0);
+    // The third block holds the second batch: the log's first records, long acknowledged and marked.
+    flip(&head, 8_192 + 100);
     let before = contents(dir.path());
     let error = Engine::open(dir.path()).expect_err("acknowledged records are damaged");
     let OpenError::Recovery { source: RecoveryError::Log(LogError::Corruption(corruption)), .. } = &error
     else {
         panic!("{error:?}")
     };
-    assert_eq!(corruption.offset, 4_096);
+    assert_eq!(corruption.offset, 8_192);
     assert!(corruption.lost.first.is_some());
     assert_eq!(contents(dir.path()), before, "a refused opening changes nothing");
 }

@@ -42,12 +42,18 @@ fn pass(engine: &Engine, clock: &HandClock, time: Duration) {
 
 /// Leaves the engine as a killed process would: whatever it did not write is lost, and no goodbye is said.
 ///
-/// The engine's threads and its lock live on in this process, so the directory is copied and the copy is opened.
+/// The engine's threads and its lock live on in this process, so the directory is copied and the copy is opened. META comes
+/// first: what it lists is there by then, and what it does not list yet counts for nothing. (No rotation may come in between.)
 fn killed(engine: Engine, path: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().expect("a directory");
-    for entry in std::fs::read_dir(path).expect("the directory is there") {
-        let entry = entry.expect("an entry");
-        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("a copy");
+    let take =
+        |name: &std::ffi::OsStr| std::fs::copy(path.join(name), copy.path().join(name)).expect("a copy");
+    take("META".as_ref());
+    let names = std::fs::read_dir(path)
+        .expect("the directory is there")
+        .map(|entry| entry.expect("an entry").file_name());
+    for name in names.filter(|name| *name != "META" && !name.to_string_lossy().ends_with(".tmp")) {
+        take(&name);
     }
     drop(engine);
     copy

@@ -25,7 +25,7 @@ pub(crate) fn dump(dir: &Path, json: bool) -> Result<u8, Trouble> {
             Err(VisitError::Visitor(trouble)) => return Err(trouble),
             Err(VisitError::Log(error)) => Some(error),
         },
-        Err(error @ LogError::Corruption(_)) => {
+        Err(error @ (LogError::Corruption(_) | LogError::MetaMissing { .. } | LogError::MetaDamaged(_))) => {
             salvage::salvage(&storage, &mut |record| printer.record(record))?;
             Some(error)
         }

@@ -97,7 +97,11 @@ pub(crate) fn is_damage(error: &RecoveryError) -> bool {
     match error {
         RecoveryError::Log(log) => matches!(
             log,
-            LogError::Corruption(_) | LogError::NotABatchBoundary { .. } | LogError::ForeignSegment { .. }
+            LogError::Corruption(_)
+                | LogError::MetaMissing { .. }
+                | LogError::MetaDamaged(_)
+                | LogError::NotABatchBoundary { .. }
+                | LogError::ForeignSegment { .. }
         ),
         RecoveryError::Record { .. } | RecoveryError::Rules { .. } | RecoveryError::NoEpoch => true,
         _ => false,

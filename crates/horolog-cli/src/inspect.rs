@@ -45,6 +45,7 @@ fn log_facts(dir: &Path, log: &LogView) -> String {
     facts.row("records durable (D)", count(log.durable.0));
     facts.row("records readable (V)", count(log.valid.0));
     facts.row("torn bytes", count(log.torn_bytes));
+    facts.row("bad META slots", count(u64::from(log.meta_bad_slots)));
     facts.row("last shutdown", if log.clean { "in order" } else { "none, or the directory is in use" });
     facts.render()
 }

@@ -22,6 +22,8 @@ pub struct Report {
     pub torn_bytes: u64,
     /// The process before this one shut down in order.
     pub clean: bool,
+    /// Slots of META that do not count: damaged, or caught by a crash. An opening writes them anew.
+    pub meta_bad_slots: u32,
     /// Live timers, dead ones included.
     pub timers: usize,
     /// Timers that were given up and stay listed.
@@ -41,6 +43,7 @@ impl Report {
             valid: Lsn(log.valid.0),
             torn_bytes: log.torn_bytes,
             clean: log.clean,
+            meta_bad_slots: log.meta_bad_slots,
             timers: state.len(),
             dead: count(Phase::Dead),
             in_flight: count(Phase::Leased),
@@ -66,6 +69,10 @@ impl fmt::Display for Report {
             self.valid,
             self.torn_bytes,
             if self.clean { "closed in order" } else { "not closed in order" },
-        )
+        )?;
+        if self.meta_bad_slots > 0 {
+            write!(f, "; {} of 4 slots of META do not count", self.meta_bad_slots)?;
+        }
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use horolog_storage::StorageError;
 
 use crate::format::Fault;
+use crate::format::meta::{META_SLOTS, MetaFault};
 use crate::lsn::Lsn;
 
 /// An operation on the log failed.
@@ -19,31 +20,31 @@ pub enum LogError {
     #[error(transparent)]
     Corruption(Box<Corruption>),
     /// The directory was written by a later version of the format.
-    #[error("segment {segment} has format version {found}, this program reads up to {known}")]
+    #[error("{file} has format version {found}, this program reads up to {known}")]
     NewerVersion {
-        /// The segment that says so.
-        segment: u64,
+        /// The file that says so.
+        file: LogFile,
         /// Its major version.
         found: u16,
         /// The newest major version this program reads.
         known: u16,
     },
     /// An undamaged part of the log uses something this program does not know; reading on could only misread.
-    #[error("segment {segment} at {offset}: unknown {what}")]
+    #[error("{file} at {offset}: unknown {what}")]
     Unknown {
-        /// The segment.
-        segment: u64,
+        /// The file.
+        file: LogFile,
         /// The offset in it.
         offset: u64,
         /// What is not known.
         what: Unknown,
     },
-    /// Segments of two different logs lie in the directory.
-    #[error("segment {segment} belongs to log {theirs:032x}, the others to {ours:032x}")]
+    /// A segment of another log lies in the directory.
+    #[error("segment {segment} belongs to log {theirs:032x}, META to {ours:032x}")]
     ForeignSegment {
         /// The segment that does not belong.
         segment: u64,
-        /// The identity of the oldest segment.
+        /// The identity in META.
         ours: u128,
         /// The identity of this one.
         theirs: u128,
@@ -56,6 +57,17 @@ pub enum LogError {
         /// The first file that is not of a log.
         found: String,
     },
+    /// The directory holds segments and no META, which says which of them count. A log is never begun over them.
+    #[error("{} holds {found:?} and no META", path.display())]
+    MetaMissing {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// The first file of the log that is there.
+        found: String,
+    },
+    /// Not one slot of META is valid.
+    #[error(transparent)]
+    MetaDamaged(Box<MetaDamage>),
     /// The last durable LSN lies inside a batch. Batches are atomic, so a writer that keeps to the rules cannot do this.
     #[error("durable LSN {durable} in segment {segment} is not the end of a batch")]
     NotABatchBoundary {
@@ -111,6 +123,49 @@ impl From<Corruption> for LogError {
     }
 }
 
+/// META says nothing: its length is wrong, or none of its slots is valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("META has {len} bytes, and its slots are bad: {}", Slots(slots))]
+pub struct MetaDamage {
+    /// The length of the file; 16384 is right.
+    pub len: u64,
+    /// What is wrong with each slot. An intact slot of a file that has the wrong length is `None`.
+    pub slots: [Option<MetaFault>; META_SLOTS],
+}
+
+struct Slots<'a>(&'a [Option<MetaFault>; META_SLOTS]);
+
+impl fmt::Display for Slots<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (slot, fault) in self.0.iter().enumerate() {
+            let comma = if slot == 0 { "" } else { ", " };
+            match fault {
+                Some(fault) => write!(f, "{comma}{slot}: {fault}")?,
+                None => write!(f, "{comma}{slot}: intact")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFile {
+    /// The file that lists the segments.
+    Meta,
+    /// A segment, by its number.
+    Segment(u64),
+}
+
+impl fmt::Display for LogFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Meta => f.write_str("META"),
+            Self::Segment(id) => write!(f, "segment {id}"),
+        }
+    }
+}
+
 /// Acknowledged records are damaged or gone: where, which, why, and what proves it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("segment {segment} at {offset}: {why}; {lost} lost, {evidence}")]
@@ -152,8 +207,8 @@ impl fmt::Display for Lost {
 /// What proves that records were durable, and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
-    /// The segment.
-    pub segment: u64,
+    /// The file.
+    pub file: LogFile,
     /// The offset in it.
     pub offset: u64,
     /// What stands there.
@@ -170,19 +225,17 @@ pub enum EvidenceKind {
     Stamp,
     /// The LINK of a later segment.
     Link,
-    /// The name of the file: a segment gets its name only after its header and size are durable.
-    Name,
+    /// META: it lists a segment only when that is complete, and calls one the head only when its first batch is durable.
+    Meta,
 }
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { segment, offset, durable, .. } = self;
+        let Self { file, offset, durable, .. } = self;
         match self.kind {
-            EvidenceKind::Stamp => {
-                write!(f, "LSN {durable} is stamped durable in segment {segment} at {offset}")
-            }
-            EvidenceKind::Link => write!(f, "segment {segment} continues the log from LSN {durable}"),
-            EvidenceKind::Name => write!(f, "segment {segment} was complete when it got its name"),
+            EvidenceKind::Stamp => write!(f, "LSN {durable} is stamped durable in {file} at {offset}"),
+            EvidenceKind::Link => write!(f, "{file} continues the log from LSN {durable}"),
+            EvidenceKind::Meta => write!(f, "{file} at {offset} knows LSN {durable} to be durable"),
         }
     }
 }
@@ -197,8 +250,10 @@ pub enum Unknown {
     Codec(u16),
     /// A kind of record that belongs to the log.
     InternalRecord(u8),
-    /// Bits of a segment header that old programs must not ignore.
+    /// Bits of a header that old programs must not ignore.
     Incompatible(u64),
+    /// Bits of META with which an old program may read and not write.
+    ReadOnly(u64),
     /// A kind of checksum.
     ChecksumKind(u8),
     /// A block size.
@@ -212,6 +267,7 @@ impl fmt::Display for Unknown {
             Self::Codec(codec) => write!(f, "codec {codec}"),
             Self::InternalRecord(kind) => write!(f, "internal record {kind:#04x}"),
             Self::Incompatible(bits) => write!(f, "incompatible features {bits:#x}"),
+            Self::ReadOnly(bits) => write!(f, "features {bits:#x}, with which this program may only read"),
             Self::ChecksumKind(kind) => write!(f, "checksum kind {kind}"),
             Self::BlockSize(bytes) => write!(f, "block size {bytes}"),
         }
@@ -232,6 +288,8 @@ pub enum Misuse {
     Flags(u16),
     /// A segment cannot be as large as this batch needs.
     SegmentSize,
+    /// More segments are prepared and not used than META can list.
+    TooManySpares,
     /// A view of another directory, or one that is no longer true.
     StaleView,
 }
@@ -244,6 +302,7 @@ impl fmt::Display for Misuse {
             Self::Stamp(lsn) => write!(f, "a durable stamp of {lsn}, where no batch ends"),
             Self::Flags(bits) => write!(f, "batch flags {bits:#06x} given by the owner"),
             Self::SegmentSize => f.write_str("a batch no segment can hold"),
+            Self::TooManySpares => f.write_str("more spare segments than can be listed"),
             Self::StaleView => f.write_str("a view that does not fit the directory"),
         }
     }

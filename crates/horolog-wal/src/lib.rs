@@ -38,9 +38,12 @@ mod read;
 mod write;
 
 pub use batch_buf::BatchBuf;
-pub use error::{Corruption, Evidence, EvidenceKind, LogError, Lost, Misuse, Unknown, VisitError};
+pub use error::{
+    Corruption, Evidence, EvidenceKind, LogError, LogFile, Lost, MetaDamage, Misuse, Unknown, VisitError,
+};
 pub use format::batch::{BatchFlags, BatchHeader, Context};
 pub use format::internal::{Link, LinkReason, Seal};
+pub use format::meta::{Listed, Meta, MetaFault, MetaState};
 pub use format::record::{RecordFault, RecordView};
 pub use format::segment::{SegmentFault, SegmentHeader};
 pub use format::{BATCH_HEADER_LEN, BLOCK_LEN, Fault, INTERNAL_KIND_MIN, RECORD_HEADER_LEN};

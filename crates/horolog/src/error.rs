@@ -12,7 +12,7 @@ use horolog_wal::LogError;
 
 use crate::batch::Batch;
 use crate::due::Due;
-use crate::machine::{BatchRefusal, Failure, Refused};
+use crate::machine::{BatchRefusal, Failure, NoRoom, Refused};
 use crate::options::BadOption;
 use crate::timer::{BadTime, Timer};
 
@@ -82,6 +82,10 @@ pub enum Unavailable {
         /// The limit for this kind of call.
         bytes_max: usize,
     },
+    /// The disk is full, or a quota is used up: the log cannot grow. What is pending goes on, and is cancelled and completed
+    /// in the room that was kept for it. Once somebody makes room this is over, by itself and within five seconds.
+    #[error("the disk is full")]
+    StorageFull(#[source] Arc<LogError>),
     /// All 2^32 ids are in use.
     #[error("every id is in use")]
     NoIdLeft,
@@ -246,10 +250,10 @@ pub(crate) fn split<R, E: From<Unavailable> + From<R>>(refused: Refused<R>) -> E
     match refused {
         Refused::Closed => Unavailable::Closed.into(),
         Refused::Poisoned(failure) => Unavailable::Poisoned(failure).into(),
-        Refused::Busy(no_room) => {
-            let (unsynced_bytes, bytes_max) = (no_room.unsynced_bytes, no_room.bytes_max);
+        Refused::NoRoom(NoRoom::Buffer { unsynced_bytes, bytes_max }) => {
             Unavailable::Busy { unsynced_bytes, bytes_max }.into()
         }
+        Refused::NoRoom(NoRoom::Disk(error)) => Unavailable::StorageFull(error).into(),
         Refused::NoIdLeft => Unavailable::NoIdLeft.into(),
         Refused::Rules(refusal) => refusal.into(),
     }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use horolog_recovery::{Report, recover};
 use horolog_state::{Lsn, State, TickLen};
 use horolog_storage::Storage;
-use horolog_wal::{LogError, LogOptions, LogState, Stamp, Syncer, Writer};
+use horolog_wal::{LogError, LogOptions, LogState, SparePlan, Stamp, Syncer, Writer};
 
 use crate::error::OpenError;
-use crate::machine::{Batch, Job, Outcome};
+use crate::machine::{Batch, Job, JobError, Outcome};
 use crate::options::Options;
 use crate::sync::Mutex;
 
@@ -48,8 +48,14 @@ pub(crate) trait Journal: Send + Sync + std::fmt::Debug {
     /// Says what is durable in an empty batch of its own, and makes that durable. Not beside a write or a sync.
     fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<bool, LogError>;
 
-    /// Prepares room for later writes. May run beside anything.
-    fn prepare(&self) -> Result<(), LogError>;
+    /// Notes, far from the records, what is durable. May run beside anything.
+    fn witness(&self, durable: Lsn) -> Result<(), LogError>;
+
+    /// Prepares room for later writes. May run beside anything. Says whether more is wanted.
+    fn prepare(&self) -> Result<bool, LogError>;
+
+    /// Whether an error has ended it: nothing is written any more.
+    fn has_ended(&self) -> bool;
 }
 
 /// Does a job. The job comes back with how it ended.
@@ -58,8 +64,10 @@ pub(crate) fn perform(journal: &dyn Journal, mut job: Job) -> Outcome {
         Job::Write { batch, durable, tick } => journal.write(batch, *durable, *tick),
         Job::Sync { upto } => journal.sync(*upto).map(|()| false),
         Job::Mark { durable, tick, clean } => journal.mark(*durable, *tick, *clean),
-        Job::Spare => journal.prepare().map(|()| false),
+        Job::Witness { durable } => journal.witness(*durable).map(|()| false),
+        Job::Spare => journal.prepare(),
     };
+    let result = result.map_err(|error| JobError { ends_log: journal.has_ended(), error });
     Outcome { job, result }
 }
 
@@ -143,15 +151,27 @@ impl Journal for LocalJournal {
         let wants_spare = writer.needs_spare();
         drop(writer);
         self.syncer.sync()?;
+        if clean {
+            self.witness(durable)?;
+        }
         Ok(wants_spare)
     }
 
-    fn prepare(&self) -> Result<(), LogError> {
+    fn witness(&self, durable: Lsn) -> Result<(), LogError> {
+        self.syncer.witness(horolog_wal::Lsn(durable.0))
+    }
+
+    fn prepare(&self) -> Result<bool, LogError> {
         let plan = self.writer.lock().wants_spare();
-        if let Some(plan) = plan {
-            let spare = plan.prepare()?;
-            self.writer.lock().offer_spare(spare);
+        let spare = plan.map(SparePlan::prepare).transpose()?;
+        let mut writer = self.writer.lock();
+        if let Some(spare) = spare {
+            writer.offer_spare(spare);
         }
-        Ok(())
+        Ok(writer.needs_spare())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.syncer.is_poisoned()
     }
 }

@@ -244,6 +244,8 @@ impl Inode {
     fn make_durable(&mut self) {
         for write in self.pending.drain(..) {
             overlay(&mut self.durable, &write.bytes, write.offset);
+            // What the kernel gave up and was written anew does not come back.
+            self.abandoned.retain(|old| !write.covers(old));
         }
     }
 
@@ -262,6 +264,11 @@ impl Inode {
 }
 
 impl Write {
+    fn covers(&self, other: &Self) -> bool {
+        let end = |write: &Self| write.offset + write.bytes.len();
+        self.offset <= other.offset && end(other) <= end(self)
+    }
+
     /// The parts of the write that lie in one sector each.
     fn sectors(&self) -> impl Iterator<Item = Range<usize>> {
         let mut start = 0;

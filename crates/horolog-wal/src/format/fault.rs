@@ -18,8 +18,14 @@ pub enum Fault {
         /// How long it is.
         found: u64,
     },
-    /// A LINK names a segment that is not there.
+    /// META lists or a LINK names a segment that is not there.
     Missing,
+    /// The segment is not the one that META lists: another salt or size under the same name.
+    OtherLife,
+    /// The segment is part of the log and META does not list it: META is an old one.
+    Unlisted,
+    /// The segment is sealed and META lists none after it: META is an old one.
+    NoSuccessor,
     /// The segment has no block left.
     End,
     /// No batch begins here: the block is zero.
@@ -62,6 +68,11 @@ impl fmt::Display for Fault {
                 write!(f, "the file has {found} bytes in place of {expected}")
             }
             Self::Missing => f.write_str("the segment is missing"),
+            Self::OtherLife => f.write_str("the segment is not the one that META lists"),
+            Self::Unlisted => f.write_str("META does not know the segment: it is older than the log"),
+            Self::NoSuccessor => {
+                f.write_str("META does not know what follows the segment: it is older than the log")
+            }
             Self::End => f.write_str("the segment ends"),
             Self::Blank => f.write_str("a blank block"),
             Self::Magic => f.write_str("no batch begins here"),

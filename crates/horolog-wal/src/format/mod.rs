@@ -6,6 +6,7 @@ pub(crate) mod batch;
 mod bytes;
 mod fault;
 pub(crate) mod internal;
+pub(crate) mod meta;
 pub(crate) mod record;
 pub(crate) mod segment;
 

@@ -1,15 +1,17 @@
-//! From the newest segment back to the first, along the LINKs.
+//! From the newest segment that META lists back to the first, along the LINKs.
 
 use horolog_storage::Contents;
 
-use crate::error::{Corruption, Evidence, EvidenceKind, LogError, Lost};
-use crate::format::Fault;
-use crate::format::internal::Link;
+use crate::error::{Corruption, LogError, LogFile, Lost};
+use crate::format::internal::{Link, LinkReason};
+use crate::format::meta::{Listed, MetaState};
 use crate::format::segment::SegmentHeader;
+use crate::format::{Fault, block_offset};
 use crate::lsn::Lsn;
 use crate::read::directory::{Directory, Found};
+use crate::read::meta::MetaFound;
 use crate::read::scan::{Batch, Scan, Stop};
-use crate::read::verdict::{Proof, StopAt, damaged_header, link_evidence};
+use crate::read::verdict::{Proof, StopAt, link_evidence, meta_evidence, not_as_listed, stamp_evidence};
 
 /// A place where the log can be continued: the end of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Part {
     }
 }
 
-/// A segment newer than the head.
+/// A listed segment that is newer than the head.
 #[derive(Debug)]
 pub(crate) struct Unused {
     pub(crate) id: u64,
@@ -71,31 +73,82 @@ pub(crate) struct Head {
     pub(crate) stop: StopAt,
 }
 
-/// Finds the head, weighing what newer segments prove. `None` if no segment has a valid first batch.
+/// Finds the head: the newest listed segment that continues the log. Weighs what META and newer segments prove.
+///
+/// `None` if the log has not begun: there is no META, or it says that the log was still being made.
 pub(crate) fn find_head(
     directory: &Directory,
     codec: u16,
     proof: &mut Proof,
-) -> Result<(Option<Head>, Vec<Unused>), LogError> {
+) -> Result<Option<(Head, Vec<Unused>)>, LogError> {
+    let Some(meta) = directory.meta.as_ref().filter(|found| found.meta.state == MetaState::Active) else {
+        return Ok(None);
+    };
+    proof.weigh(meta_evidence(meta));
+    refuse_unlisted(directory, meta, codec)?;
     let mut unused = Vec::new();
-    for found in directory.segments.iter().rev() {
-        let header = found.header.map_err(|why| damaged_header(found.id, why))?;
+    for listed in meta.meta.listed.iter().rev() {
+        let (found, header) = find_listed(directory, meta, listed)?;
         // Not mapped: another process may be writing it.
         let bytes = found.file.read_whole()?;
         let mut scan = Scan::new(&bytes, &header, codec);
+        let is_known_head = found.id == meta.meta.head_segment;
         match first_batch(&mut scan) {
-            Ok((first, link)) => {
-                return Ok((Some(read_head(found, header, scan, &first, link, proof)?), unused));
+            Ok((first, link)) if is_known_head || link.reason == LinkReason::Rotated => {
+                let head = read_head(found, header, scan, &first, link, proof)?;
+                refuse_old_meta(&head, &unused, meta)?;
+                return Ok(Some((head, unused)));
             }
-            // Ordinary: a spare that was never used, or a crash before the first batch was durable.
-            Err(Stop::Fault(_)) => {
+            Err(Stop::Fault(why)) if is_known_head => {
+                return Err(not_as_listed(found.id, block_offset(1), meta_evidence(meta), why).into());
+            }
+            // Ordinary: a spare that was never used; a crash before the first batch of a rotation was durable, or before
+            // an opening was complete, which shows nothing to anybody before META calls its segment the head.
+            Ok(_) | Err(Stop::Fault(_)) => {
                 proof.weigh_strays(found.id, &scan);
-                unused.push(Unused { id: found.id, blank: scan.torn_bytes() == 0 });
+                unused.push(Unused { id: found.id, blank: scan.is_untouched() });
             }
             Err(Stop::Unknown(what)) => return Err(unknown(found.id, scan.offset(), what)),
         }
     }
-    Ok((None, unused))
+    // A valid META lists its own head, so the loop does not end here.
+    Ok(None)
+}
+
+/// META lists a segment only when its zeros, its header and its name are durable.
+fn find_listed<'a>(
+    directory: &'a Directory,
+    meta: &MetaFound,
+    listed: &Listed,
+) -> Result<(&'a Found, SegmentHeader), Corruption> {
+    let corrupt = |why| not_as_listed(listed.segment_id, 0, meta_evidence(meta), why);
+    let found = directory.find(listed.segment_id).ok_or_else(|| corrupt(Fault::Missing))?;
+    let header = found.header.map_err(corrupt)?;
+    if Listed::of(&header) == *listed { Ok((found, header)) } else { Err(corrupt(Fault::OtherLife)) }
+}
+
+/// A segment is listed before its first batch is written. One that is newer than all that are listed, and has such a
+/// batch, shows that the last updates of META are lost: no crash does that.
+fn refuse_unlisted(directory: &Directory, meta: &MetaFound, codec: u16) -> Result<(), LogError> {
+    let newest_listed = meta.meta.listed.last().map_or(0, |listed| listed.segment_id);
+    for found in directory.segments.iter().rev().take_while(|found| found.id > newest_listed) {
+        let Ok(header) = found.header else { continue };
+        let bytes = found.file.read_whole()?;
+        if let Ok((_, link)) = first_batch(&mut Scan::new(&bytes, &header, codec)) {
+            let evidence = link_evidence(found.id, link.prev_last_lsn);
+            return Err(not_as_listed(found.id, 0, evidence, Fault::Unlisted).into());
+        }
+    }
+    Ok(())
+}
+
+/// A segment is sealed only when its successor is listed.
+fn refuse_old_meta(head: &Head, unused: &[Unused], meta: &MetaFound) -> Result<(), Corruption> {
+    if !head.part.sealed || !unused.is_empty() {
+        return Ok(());
+    }
+    let StopAt { segment, offset, .. } = head.stop;
+    Err(not_as_listed(segment, offset, meta_evidence(meta), Fault::NoSuccessor))
 }
 
 /// The first batch and its LINK; a first batch without one is not valid.
@@ -106,7 +159,7 @@ fn first_batch<'a>(scan: &mut Scan<'a>) -> Result<(Batch<'a>, Link), Stop> {
 }
 
 fn unknown(segment: u64, offset: u64, what: crate::error::Unknown) -> LogError {
-    LogError::Unknown { segment, offset, what }
+    LogError::Unknown { file: LogFile::Segment(segment), offset, what }
 }
 
 /// Reads the head to the end of its valid part, and what lies behind it for evidence.
@@ -123,8 +176,8 @@ fn read_head(
     let mut take = |batch: &Batch<'_>| {
         clean = batch.is_clean();
         engine_tick = batch.header.engine_tick.max(engine_tick);
-        let (offset, durable) = (crate::format::block_offset(batch.block), batch.header.durable_lsn);
-        proof.weigh(Evidence { segment: found.id, offset, kind: EvidenceKind::Stamp, durable });
+        let offset = block_offset(batch.block);
+        proof.weigh(stamp_evidence(found.id, offset, batch.header.durable_lsn));
         if ends.last().is_none_or(|end| end.last_lsn < batch.last_lsn) {
             ends.push(Boundary { segment: found.id, last_lsn: batch.last_lsn, chain: batch.chain });
         }
@@ -163,13 +216,19 @@ fn part_of(found: &Found, header: SegmentHeader, link: Link, scan: &Scan<'_>, is
     }
 }
 
-/// The segments before the head, newest first, each valid exactly up to where its successor was linked.
-pub(crate) fn follow_links(directory: &Directory, head: &Part, codec: u16) -> Result<Vec<Part>, LogError> {
+/// The segments before the head, newest first, each valid exactly up to where its successor was linked. `first` is the
+/// oldest: what its LINK names is gone, or never was.
+pub(crate) fn follow_links(
+    directory: &Directory,
+    head: &Part,
+    first: u64,
+    codec: u16,
+) -> Result<Vec<Part>, LogError> {
     let mut parts = Vec::new();
     let mut link = head.link;
     let mut linked_by = head.found.id;
     // Each LINK names a lower id than its own, so this ends.
-    while link.prev_segment != 0 {
+    while link.prev_segment >= first {
         let part = read_linked(directory, Boundary::named_by(&link), linked_by, codec)?;
         link = part.link;
         linked_by = part.found.id;
@@ -205,9 +264,7 @@ fn read_linked(directory: &Directory, end: Boundary, linked_by: u64, codec: u16)
         };
         link = link.or(batch.link);
         if batch.last_lsn > end.last_lsn {
-            return Err(
-                corrupt(crate::format::block_offset(batch.block), first_lost, Fault::LinkMismatch).into()
-            );
+            return Err(corrupt(block_offset(batch.block), first_lost, Fault::LinkMismatch).into());
         }
         if let (true, Some(link)) = (batch.last_lsn == end.last_lsn && batch.chain == end.chain, link) {
             return Ok(part_of(found, header, link, &scan, false));

@@ -1,21 +1,26 @@
-//! What lies in the directory: names and segment headers, before any batch is read.
+//! What lies in the directory: META, names and segment headers, before any batch is read.
 
 use std::sync::Arc;
 
 use horolog_storage::{File, LOCK_FILE, Storage};
 
-use crate::error::{LogError, Unknown};
+use super::meta::{META_FILE, META_TEMPORARY, MetaFound, read_meta};
+use crate::error::{LogError, LogFile, Unknown};
 use crate::format::Fault;
 use crate::format::segment::{MAJOR, SEGMENT_HEADER_LEN, SegmentFault, SegmentHeader};
 
 /// All that belongs to the log, and what was left by writers that died.
+///
+/// The listing alone says nothing: a segment counts if META lists it, or if a LINK leads to it from one that is listed.
 #[derive(Debug)]
 pub(crate) struct Directory {
+    /// `None` if no log was ever begun here.
+    pub(crate) meta: Option<MetaFound>,
     /// Oldest first.
     pub(crate) segments: Vec<Found>,
     /// Names of half-made files.
     pub(crate) leftovers: Vec<String>,
-    /// Above every id that was ever given, as far as the names tell.
+    /// Above every id that was ever given, as far as META and the names tell.
     pub(crate) next_id: u64,
 }
 
@@ -38,15 +43,20 @@ pub(crate) fn temporary_name(id: u64) -> String {
     format!("{}.tmp", segment_name(id))
 }
 
+/// Ids are below this: so many segments are never written, and there is always a next id.
+const ID_END: u64 = 1 << 48;
+
 /// The id in the name of a segment. Only the one spelling [`segment_name`] gives is a name.
 fn id_in(name: &str) -> Option<u64> {
     let id = u64::from_str_radix(name.strip_prefix("seg-")?.strip_suffix(".wal")?, 16).ok()?;
-    (id > 0 && segment_name(id) == name).then_some(id)
+    ((1..ID_END).contains(&id) && segment_name(id) == name).then_some(id)
 }
 
 impl Directory {
     pub(crate) fn list(storage: &dyn Storage) -> Result<Self, LogError> {
-        let mut directory = Self { segments: Vec::new(), leftovers: Vec::new(), next_id: 1 };
+        let meta = read_meta(storage)?;
+        let next_id = meta.as_ref().map_or(1, |found| found.meta.next_segment);
+        let mut directory = Self { meta, segments: Vec::new(), leftovers: Vec::new(), next_id };
         let mut stranger = None;
         for name in storage.list()? {
             if let Some(id) = id_in(&name) {
@@ -55,7 +65,9 @@ impl Directory {
             } else if let Some(id) = name.strip_suffix(".tmp").and_then(id_in) {
                 directory.reserve(id);
                 directory.leftovers.push(name);
-            } else if name != LOCK_FILE {
+            } else if name == META_TEMPORARY {
+                directory.leftovers.push(name);
+            } else if name != LOCK_FILE && name != META_FILE {
                 stranger.get_or_insert(name);
             }
         }
@@ -64,22 +76,33 @@ impl Directory {
     }
 
     fn reserve(&mut self, id: u64) {
-        self.next_id = self.next_id.max(id.saturating_add(1));
+        self.next_id = self.next_id.max(id + 1);
     }
 
-    /// The refusals that need no batch: no log among other files, another log's segment, a later version's.
+    /// The refusals that need no batch: no log among other files, segments without META, another log's segment, a later
+    /// version's.
     fn check(&mut self, storage: &dyn Storage, stranger: Option<String>) -> Result<(), LogError> {
         self.segments.sort_unstable_by_key(|found| found.id);
-        if let (true, Some(found)) = (self.segments.is_empty(), stranger) {
-            return Err(LogError::NotALog { path: storage.path().to_owned(), found });
-        }
-        let mut ours = None;
         for found in &self.segments {
             found.check_known()?;
-            let Ok(header) = &found.header else { continue };
-            if header.uuid != *ours.get_or_insert(header.uuid) {
-                let ours = ours.unwrap_or_default();
-                return Err(LogError::ForeignSegment { segment: found.id, ours, theirs: header.uuid });
+        }
+        let path = || storage.path().to_owned();
+        match (&self.meta, self.segments.first(), stranger) {
+            (Some(found), ..) => self.check_foreign(found.meta.uuid),
+            (None, Some(segment), _) => {
+                Err(LogError::MetaMissing { path: path(), found: segment.name.clone() })
+            }
+            (None, None, Some(found)) => Err(LogError::NotALog { path: path(), found }),
+            (None, None, None) => Ok(()),
+        }
+    }
+
+    fn check_foreign(&self, ours: u128) -> Result<(), LogError> {
+        for found in &self.segments {
+            if let Ok(SegmentHeader { uuid: theirs, .. }) = found.header
+                && theirs != ours
+            {
+                return Err(LogError::ForeignSegment { segment: found.id, ours, theirs });
             }
         }
         Ok(())
@@ -89,10 +112,11 @@ impl Directory {
         self.segments.binary_search_by_key(&id, |found| found.id).ok().and_then(|at| self.segments.get(at))
     }
 
-    /// The identity of the log and its highest epoch, as far as undamaged headers tell.
+    /// The identity of the log and its highest epoch: of META, and of any file that was made and not listed any more.
     pub(crate) fn identity(&self) -> (u128, u64) {
+        let Some(MetaFound { meta, .. }) = &self.meta else { return (0, 0) };
         let headers = self.segments.iter().filter_map(|found| found.header.ok());
-        headers.fold((0, 0), |(_, epoch), header| (header.uuid, header.epoch.max(epoch)))
+        (meta.uuid, headers.fold(meta.epoch, |epoch, header| epoch.max(header.epoch)))
     }
 }
 
@@ -107,14 +131,15 @@ impl Found {
         let Err(Fault::Segment(fault)) = self.header else { return Ok(()) };
         let what = match fault {
             SegmentFault::Version(found) => {
-                return Err(LogError::NewerVersion { segment: self.id, found, known: MAJOR });
+                let file = LogFile::Segment(self.id);
+                return Err(LogError::NewerVersion { file, found, known: MAJOR });
             }
             SegmentFault::BlockSize(bytes) => Unknown::BlockSize(bytes),
             SegmentFault::ChecksumKind(kind) => Unknown::ChecksumKind(kind),
             SegmentFault::Incompatible(bits) => Unknown::Incompatible(bits),
             _ => return Ok(()),
         };
-        Err(LogError::Unknown { segment: self.id, offset: 0, what })
+        Err(LogError::Unknown { file: LogFile::Segment(self.id), offset: 0, what })
     }
 }
 

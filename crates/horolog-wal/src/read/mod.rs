@@ -2,6 +2,7 @@
 
 mod chain;
 mod directory;
+mod meta;
 mod scan;
 mod verdict;
 mod view;
@@ -12,6 +13,7 @@ pub(crate) use self::chain::Boundary;
 use self::chain::{Head, Part, Unused};
 use self::directory::{Directory, Found};
 pub(crate) use self::directory::{segment_name, temporary_name};
+pub(crate) use self::meta::{META_FILE, META_TEMPORARY, read_meta};
 use self::verdict::{Proof, StopAt};
 pub use self::view::{LogState, LogView, Record, SegmentReport, SegmentRole};
 use crate::error::LogError;
@@ -32,6 +34,7 @@ const TRIES: u32 = 5;
 ///
 /// - [`LogError::Corruption`] acknowledged records are damaged or gone.
 /// - [`LogError::Storage`] a file could not be read: never taken for the end of the log.
+/// - [`LogError::MetaMissing`], [`LogError::MetaDamaged`]: nothing says which segments count.
 /// - [`LogError::NotALog`], [`LogError::ForeignSegment`], [`LogError::NewerVersion`], [`LogError::Unknown`]: this is not
 ///   a log this program may touch.
 pub fn read_log(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, LogError> {
@@ -53,19 +56,14 @@ pub fn read_log(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, 
 fn read_once(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, LogError> {
     let directory = Directory::list(storage)?;
     let mut proof = Proof::default();
-    match chain::find_head(&directory, options.codec, &mut proof)? {
-        (Some(head), unused) => {
-            proof.judge(head.part.last_lsn, blame(&head, &unused))?;
-            let mut parts = chain::follow_links(&directory, &head.part, options.codec)?;
-            parts.reverse();
-            view_of(directory, head, parts, &unused, proof.durable(), options.codec)
-        }
-        (None, unused) => {
-            let segment = unused.first().map_or(0, |unused| unused.id);
-            proof.judge(Lsn::ZERO, StopAt { segment, offset: u64::from(BLOCK_LEN), why: Fault::Blank })?;
-            Ok(empty_view(directory, &unused, options.codec))
-        }
-    }
+    let Some((head, unused)) = chain::find_head(&directory, options.codec, &mut proof)? else {
+        return Ok(empty_view(directory, options.codec));
+    };
+    proof.judge(head.part.last_lsn, blame(&head, &unused))?;
+    let first = directory.meta.as_ref().map_or(0, |found| found.meta.first_segment);
+    let mut parts = chain::follow_links(&directory, &head.part, first, options.codec)?;
+    parts.reverse();
+    view_of(directory, head, parts, &unused, proof.durable(), options.codec)
 }
 
 /// Where records are missing if something proves more than the head holds: in the head, unless that is sealed; then the
@@ -87,16 +85,14 @@ fn view_of(
     durable: Lsn,
     codec: u16,
 ) -> Result<LogView, LogError> {
-    let (uuid, epoch) = directory.identity();
     let cut = cut_at(&head, durable)?;
     let (valid, torn_bytes, clean, engine_tick) =
         (head.part.last_lsn, head.torn_bytes, head.clean, head.engine_tick);
     parts.push(head.part);
+    let segments = directory.segments.iter().map(|found| report(found, &parts, unused)).collect();
     Ok(LogView {
         state: LogState::Log,
-        uuid,
-        epoch,
-        segments: directory.segments.iter().map(|found| report(found, &parts, unused)).collect(),
+        segments,
         durable,
         valid,
         torn_bytes,
@@ -104,24 +100,25 @@ fn view_of(
         engine_tick,
         parts,
         cut,
-        next_id: directory.next_id,
-        leftovers: directory.leftovers,
-        codec,
+        ..empty_view(directory, codec)
     })
 }
 
-fn empty_view(directory: Directory, unused: &[Unused], codec: u16) -> LogView {
+fn empty_view(directory: Directory, codec: u16) -> LogView {
     let (uuid, epoch) = directory.identity();
+    let meta_bad_slots = directory.meta.as_ref().map_or(0, |found| found.bad_slots);
     LogView {
         state: LogState::Empty,
         uuid,
+        meta_bad_slots,
         epoch,
-        segments: directory.segments.iter().map(|found| report(found, &[], unused)).collect(),
+        segments: directory.segments.iter().map(|found| report(found, &[], &[])).collect(),
         durable: Lsn::ZERO,
         valid: Lsn::ZERO,
         torn_bytes: 0,
         clean: false,
         engine_tick: 0,
+        meta: directory.meta.map(|found| found.meta),
         parts: Vec::new(),
         cut: Boundary::ORIGIN,
         next_id: directory.next_id,
@@ -151,7 +148,7 @@ fn report(found: &Found, parts: &[Part], unused: &[Unused]) -> SegmentReport {
         (Some(_), _) => SegmentRole::Linked,
         (None, Some(unused)) if unused.blank => SegmentRole::Blank,
         (None, Some(_)) => SegmentRole::Burnt,
-        (None, None) => SegmentRole::Superseded,
+        (None, None) => SegmentRole::Unlisted,
     };
     let held = part.filter(|part| part.last_lsn > part.link.prev_last_lsn);
     SegmentReport {

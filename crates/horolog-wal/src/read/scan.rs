@@ -185,6 +185,11 @@ impl<'a> Scan<'a> {
         used as u64 * BLANK.len() as u64
     }
 
+    /// Whether nothing was ever written behind the segment header.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.block == 1 && self.torn_bytes() == 0
+    }
+
     /// The headers from here to the end of the segment that are valid in their place and say something plausible, each
     /// with its offset. They prove nothing about their own batches, and everything their writer knew.
     pub(crate) fn stray_headers(&self) -> impl Iterator<Item = (u64, BatchHeader)> + '_ {

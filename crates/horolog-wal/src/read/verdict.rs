@@ -1,8 +1,9 @@
 //! The two numbers that decide: what is proven durable, and what can be read.
 
-use crate::error::{Corruption, Evidence, EvidenceKind, Lost};
+use crate::error::{Corruption, Evidence, EvidenceKind, LogFile, Lost};
 use crate::format::{BLOCK_LEN, Fault};
 use crate::lsn::Lsn;
+use crate::read::meta::MetaFound;
 use crate::read::scan::Scan;
 
 /// The strongest proof found so far.
@@ -24,7 +25,7 @@ impl Proof {
     /// Weighs the stamps of all headers behind the point where a scan stopped.
     pub(crate) fn weigh_strays(&mut self, segment: u64, scan: &Scan<'_>) {
         for (offset, header) in scan.stray_headers() {
-            self.weigh(Evidence { segment, offset, kind: EvidenceKind::Stamp, durable: header.durable_lsn });
+            self.weigh(stamp_evidence(segment, offset, header.durable_lsn));
         }
     }
 
@@ -53,16 +54,23 @@ pub(crate) struct StopAt {
 
 /// What a LINK proves: a log is continued only from a place that is durable.
 pub(crate) fn link_evidence(segment: u64, durable: Lsn) -> Evidence {
-    Evidence { segment, offset: u64::from(BLOCK_LEN), kind: EvidenceKind::Link, durable }
+    let file = LogFile::Segment(segment);
+    Evidence { file, offset: u64::from(BLOCK_LEN), kind: EvidenceKind::Link, durable }
 }
 
-/// A segment whose header is damaged, and no LINK to say what it held.
-pub(crate) fn damaged_header(segment: u64, why: Fault) -> Corruption {
-    Corruption {
-        segment,
-        offset: 0,
-        lost: Lost { first: None, last: None },
-        evidence: Evidence { segment, offset: 0, kind: EvidenceKind::Name, durable: Lsn::ZERO },
-        why,
-    }
+/// What a stamp proves.
+pub(crate) fn stamp_evidence(segment: u64, offset: u64, durable: Lsn) -> Evidence {
+    Evidence { file: LogFile::Segment(segment), offset, kind: EvidenceKind::Stamp, durable }
+}
+
+/// What META proves.
+pub(crate) fn meta_evidence(found: &MetaFound) -> Evidence {
+    let durable = found.meta.durable_lsn;
+    Evidence { file: LogFile::Meta, offset: found.offset(), kind: EvidenceKind::Meta, durable }
+}
+
+/// A segment is not what META or the protocol says, so that what it held cannot be known.
+pub(crate) fn not_as_listed(segment: u64, offset: u64, evidence: Evidence, why: Fault) -> Corruption {
+    let last = (evidence.durable > Lsn::ZERO).then_some(evidence.durable);
+    Corruption { segment, offset, lost: Lost { first: None, last }, evidence, why }
 }

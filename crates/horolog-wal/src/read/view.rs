@@ -1,6 +1,7 @@
 //! What reading found, and the way to the records.
 
-use crate::error::{Corruption, LogError, Lost, VisitError};
+use crate::error::{Corruption, LogError, LogFile, Lost, VisitError};
+use crate::format::meta::Meta;
 use crate::format::record::RecordView;
 use crate::lsn::Lsn;
 use crate::read::chain::{Boundary, Part};
@@ -26,10 +27,10 @@ pub enum SegmentRole {
     Linked,
     /// Prepared and never used.
     Blank,
-    /// Newer than the head and without a valid first batch: a crash came while it was begun.
+    /// Newer than the head, and not part of the log: a crash came while it was begun.
     Burnt,
-    /// Older than the head and named by no LINK: all it held was copied forward.
-    Superseded,
+    /// No LINK leads to it and META does not list it: what it held was copied forward, or it was never finished.
+    Unlisted,
 }
 
 /// One segment file, as it was found.
@@ -40,7 +41,7 @@ pub struct SegmentReport {
     pub id: u64,
     /// Its file name.
     pub name: String,
-    /// Its size, by its header; 0 if that is damaged, which is possible for a superseded segment only.
+    /// Its size, by its header; 0 if that is damaged, which is possible for an unlisted segment only.
     pub capacity_bytes: u64,
     /// The opening of the log that created it.
     pub epoch: u64,
@@ -68,6 +69,9 @@ pub struct LogView {
     pub state: LogState,
     /// The identity of the log; 0 if it has none yet.
     pub uuid: u128,
+    /// How many slots of META do not count: damaged, or caught by a crash while they were written. The next opening writes
+    /// them all anew.
+    pub meta_bad_slots: u32,
     /// The highest epoch found: how often the log was opened for writing.
     pub epoch: u64,
     /// All segment files, oldest first.
@@ -83,6 +87,8 @@ pub struct LogView {
     /// The highest engine tick of any batch of the head.
     pub engine_tick: u64,
 
+    /// META as it was read; `None` if there is none.
+    pub(crate) meta: Option<Meta>,
     /// Oldest first.
     pub(crate) parts: Vec<Part>,
     /// Where a new segment continues the log: the durable end of D.
@@ -163,7 +169,7 @@ impl LogView {
 fn changed(part: &Part, scan: &Scan<'_>, stop: Stop) -> LogError {
     let (segment, offset) = (part.found.id, scan.offset());
     match stop {
-        Stop::Unknown(what) => LogError::Unknown { segment, offset, what },
+        Stop::Unknown(what) => LogError::Unknown { file: LogFile::Segment(segment), offset, what },
         Stop::Fault(why) => {
             let lost = Lost { first: Some(scan.last_lsn.next()), last: Some(part.last_lsn) };
             Corruption { segment, offset, lost, evidence: link_evidence(segment, part.last_lsn), why }.into()

@@ -7,27 +7,31 @@ use std::sync::atomic::AtomicU64;
 
 use horolog_storage::Storage;
 
-use super::spare::{Spare, SparePlan};
+use super::meta::MetaWriter;
+use super::spare::{BlankSegment, Made};
 use super::sync::{Shared, Syncer};
 use super::writer::{Segment, Writer, push_link};
 use crate::batch_buf::BatchBuf;
-use crate::error::{LogError, Misuse, VisitError};
+use crate::error::{LogError, LogFile, Misuse, Unknown, VisitError};
 use crate::format::batch::BatchFlags;
 use crate::format::internal::LinkReason;
+use crate::format::meta::{Listed, Meta, MetaState};
+use crate::lsn::Lsn;
 use crate::options::LogOptions;
-use crate::read::{Boundary, LogState, LogView, segment_name};
+use crate::read::{LogState, LogView, SegmentReport, read_meta, segment_name};
 
 /// Opens the log that `view` describes for writing. The caller holds the lock of the directory since before it read the
 /// view.
 ///
-/// A fresh segment is made, and its first batch, one atomic write, is a LINK to the end of the durable part and a copy of
-/// the records `view.durable + 1 ..= view.valid`. It is synced: when this returns, all of `view.valid` is durable.
-/// No older file is written. A crash at any step before that sync leaves what was there before; after it, the new
-/// segment, which says the same. Files that no LINK names any more are then removed.
+/// A fresh segment is made and listed, and its first batch, one atomic write, is a LINK to the end of the durable part and
+/// a copy of the records `view.durable + 1 ..= view.valid`. It is synced, and META calls it the head: when this returns, all
+/// of `view.valid` is durable. No older file is written. A crash at any step before META says so leaves what was there
+/// before; after it, the new segment, which says the same. Files that no LINK names any more are then removed.
 ///
 /// # Errors
 ///
-/// Nothing of the log has changed. [`Misuse::StaleView`] if the directory is no longer the one that was read.
+/// Nothing of the log has changed. [`Misuse::StaleView`] if the directory is no longer the one that was read;
+/// [`LogError::Unknown`] if a later program wrote it that lets this one read and not write.
 pub fn open_writer(
     storage: Arc<dyn Storage>,
     view: &LogView,
@@ -41,21 +45,25 @@ pub fn open_writer(
     push_link(&mut first, view.cut, epoch, reason);
     copy_undurable(view, &mut first)?;
 
-    let token = Arc::new(());
-    let spare = SparePlan {
-        storage: Arc::clone(&storage),
-        uuid: identity(&*storage, view)?,
-        epoch,
-        id: view.next_id,
-        blocks: blocks_for(&first, options)?,
-        token: Arc::clone(&token),
-    }
-    .prepare()?;
-    let mut writer = begin(storage, view, options, &spare, token, now_ms);
+    let mut meta = open_meta(&storage, view)?;
+    let uuid = meta.meta().uuid;
+    let blocks = blocks_for(&first, options)?;
+    let blank = BlankSegment { storage: Arc::clone(&storage), uuid, epoch, id: view.next_id, blocks };
+    let made = blank.make(LogError::from)?;
+    let head = view.parts.last().map_or(0, |part| part.found.id);
+    meta.update(|meta| announce(meta, &made, head))?;
+
+    let mut writer = begin(storage, view, options, &made, meta, now_ms);
     let syncer = Syncer { shared: Arc::clone(&writer.shared) };
     writer.write(&mut first, BatchFlags::LINK)?;
+    writer.shared.begin(made.header.segment_id);
     syncer.sync()?;
     writer.learn(writer.tail);
+    writer.shared.update_meta(|meta| {
+        meta.update(|meta| enthrone(meta, view, &made, writer.tail))?;
+        // Both pairs of slots say so before anything is removed.
+        meta.confirm()
+    })?;
     tidy(&*writer.storage, view);
     Ok((writer, syncer))
 }
@@ -64,18 +72,55 @@ pub fn open_writer(
 fn check_view(storage: &dyn Storage, view: &LogView, options: &LogOptions) -> Result<(), LogError> {
     let names = storage.list()?;
     let complete = view.segments.iter().all(|segment| names.contains(&segment.name));
-    if complete && !names.contains(&segment_name(view.next_id)) && view.codec == options.codec {
-        Ok(())
-    } else {
-        Err(LogError::Misuse(Misuse::StaleView))
+    let meta = read_meta(storage)?.map(|found| found.meta);
+    if !complete
+        || names.contains(&segment_name(view.next_id))
+        || meta != view.meta
+        || view.codec != options.codec
+    {
+        return Err(LogError::Misuse(Misuse::StaleView));
+    }
+    match meta {
+        Some(Meta { ro_compat: bits, .. }) if bits != 0 => {
+            Err(LogError::Unknown { file: LogFile::Meta, offset: 0, what: Unknown::ReadOnly(bits) })
+        }
+        _ => Ok(()),
     }
 }
 
-/// A log that was never begun gets its identity now.
-fn identity(storage: &dyn Storage, view: &LogView) -> Result<u128, LogError> {
-    if view.uuid != 0 {
-        return Ok(view.uuid);
-    }
+/// META comes first. Until it says that the log is active, all that is made is made again by the next opening.
+fn open_meta(storage: &Arc<dyn Storage>, view: &LogView) -> Result<MetaWriter, LogError> {
+    let storage = Arc::clone(storage);
+    Ok(match &view.meta {
+        Some(meta) => MetaWriter::resume(storage, meta.clone())?,
+        None => {
+            let uuid = new_identity(&*storage)?;
+            MetaWriter::create(storage, uuid)?
+        }
+    })
+}
+
+/// The new segment is listed beside those that the old truth needs: the head that was read, and what leads to it. Those
+/// that are newer were judged, and are forgotten.
+fn announce(meta: &mut Meta, made: &Made, head: u64) {
+    meta.epoch = made.header.epoch;
+    meta.listed.retain(|listed| listed.segment_id <= head);
+    meta.listed.push(Listed::of(&made.header));
+    meta.next_segment = made.header.segment_id + 1;
+}
+
+/// The new segment is the truth.
+fn enthrone(meta: &mut Meta, view: &LogView, made: &Made, tail: Lsn) {
+    let id = made.header.segment_id;
+    let goes_on = meta.state == MetaState::Active && view.cut.segment >= meta.first_segment;
+    meta.first_segment = if goes_on { meta.first_segment } else { id };
+    meta.state = MetaState::Active;
+    meta.head_segment = id;
+    meta.listed.retain(|listed| listed.segment_id == id);
+    meta.durable_lsn = tail;
+}
+
+fn new_identity(storage: &dyn Storage) -> Result<u128, LogError> {
     let mut uuid = [0; 16];
     storage.entropy(&mut uuid)?;
     // Zero means that there is none.
@@ -108,37 +153,37 @@ fn begin(
     storage: Arc<dyn Storage>,
     view: &LogView,
     options: &LogOptions,
-    spare: &Spare,
-    token: Arc<()>,
+    made: &Made,
+    meta: MetaWriter,
     now_ms: u64,
 ) -> Writer {
-    let Boundary { chain, .. } = view.cut;
     Writer {
         storage,
         options: options.clone(),
-        shared: Arc::new(Shared::new(Arc::clone(&spare.file))),
-        uuid: spare.header.uuid,
-        epoch: spare.header.epoch,
-        next_id: AtomicU64::new(spare.header.segment_id.saturating_add(1)),
-        segment: Segment::new(spare, now_ms),
+        shared: Arc::new(Shared::new(Arc::clone(&made.file), meta)),
+        uuid: made.header.uuid,
+        epoch: made.header.epoch,
+        next_id: AtomicU64::new(made.header.segment_id + 1),
+        segment: Segment::new(made, now_ms),
         tail: view.durable,
-        chain,
+        chain: view.cut.chain,
         durable: view.durable,
         ends: VecDeque::new(),
         engine_tick: view.engine_tick,
         now_ms,
-        spare: None,
-        token,
+        spares: VecDeque::new(),
+        token: Arc::new(()),
     }
 }
 
 /// Removes what the new head does not lead to: half-made files, spares, burnt segments, and a head that was replaced. All
-/// of it was judged by the view, and what it held is durable in the new segment. What cannot be removed now is
-/// found again by the next opening.
+/// of it was judged by the view, and what it held is durable in the new segment. A file with a damaged header is left
+/// alone: nobody knows whose it is. What cannot be removed now is found again by the next opening.
 fn tidy(storage: &dyn Storage, view: &LogView) {
     let leads_to = |id: u64| id <= view.cut.segment && view.parts.iter().any(|part| part.found.id == id);
-    let orphans = view.segments.iter().filter(|segment| !leads_to(segment.id)).map(|segment| &segment.name);
-    for name in view.leftovers.iter().chain(orphans) {
+    let is_ours = |segment: &SegmentReport| segment.capacity_bytes > 0;
+    let orphans = view.segments.iter().filter(|segment| is_ours(segment) && !leads_to(segment.id));
+    for name in view.leftovers.iter().chain(orphans.map(|segment| &segment.name)) {
         let _ = storage.remove(name);
     }
 }

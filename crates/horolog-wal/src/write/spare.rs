@@ -1,12 +1,14 @@
-//! Making a segment: zeros, header, sync, name, directory, in that order.
+//! Making a segment: zeros, header, sync, name, directory, META, in that order.
 
 use std::sync::Arc;
 
-use horolog_storage::{File, Storage};
+use horolog_storage::{File, Storage, StorageError};
 
+use super::sync::Shared;
 use crate::error::LogError;
+use crate::format::block_offset;
+use crate::format::meta::Listed;
 use crate::format::segment::SegmentHeader;
-use crate::format::{BLOCK_LEN, block_offset};
 use crate::read::{segment_name, temporary_name};
 
 /// Zeros are written in pieces of this size.
@@ -17,45 +19,73 @@ const PIECE_LEN: usize = 1 << 20;
 /// Dropping the plan, or the spare it gives, makes the writer want another one.
 #[derive(Debug)]
 pub struct SparePlan {
+    pub(super) blank: BlankSegment,
+    pub(super) shared: Arc<Shared>,
+    /// Held by the plan and by its spare: the writer wants no second one while this lives.
+    pub(super) token: Arc<()>,
+}
+
+/// A segment that is ready to be used: zeroed to its full size, named, listed, durable.
+#[derive(Debug)]
+pub struct Spare {
+    pub(super) segment: Made,
+    _token: Arc<()>,
+}
+
+/// A segment that is to be made.
+#[derive(Debug)]
+pub(super) struct BlankSegment {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) uuid: u128,
     pub(super) epoch: u64,
     pub(super) id: u64,
     pub(super) blocks: u32,
-    /// Held by the plan and by its spare: the writer wants no second one while this lives.
-    pub(super) token: Arc<()>,
 }
 
-/// A segment that is ready to be used: zeroed to its full size, named, durable.
-#[derive(Debug)]
-pub struct Spare {
+/// A segment that was made: zeroed to its full size, named, durable. Nobody knows of it before META lists it.
+#[derive(Debug, Clone)]
+pub(super) struct Made {
     pub(super) header: SegmentHeader,
     pub(super) file: Arc<dyn File>,
-    _token: Arc<()>,
 }
 
 impl SparePlan {
     /// How many bytes preparing will write.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        block_offset(self.blocks)
+        block_offset(self.blank.blocks)
     }
 
-    /// Writes the zeros and the header, syncs them, and gives the file its name.
+    /// Writes the zeros and the header, syncs them, gives the file its name, and lists it in META.
     ///
     /// # Errors
     ///
-    /// Nothing of the log has changed; the half-made file is removed if that is possible, else by the next opening.
+    /// Nothing of the log has changed; the half-made file is removed if that is possible, else by the next opening. An
+    /// error of META or of the directory poisons the log: what is on the medium is unknown.
     pub fn prepare(self) -> Result<Spare, LogError> {
+        self.shared.check()?;
+        let segment = self.blank.make(|error| self.shared.fail(error))?;
+        self.shared.list(Listed::of(&segment.header))?;
+        Ok(Spare { segment, _token: self.token })
+    }
+}
+
+impl BlankSegment {
+    /// Makes the file. `poison` is told of an error after which the directory cannot be relied on.
+    pub(super) fn make(&self, poison: impl FnOnce(StorageError) -> LogError) -> Result<Made, LogError> {
         let header = self.header()?;
-        match self.make(&header) {
-            Ok(file) => Ok(Spare { header, file, _token: self.token }),
+        match self.fill(&header) {
+            Ok(()) => {}
             Err(error) => {
                 // The first error is the one to tell; a file that stays is found as a leftover.
                 let _ = self.storage.remove(&temporary_name(self.id));
-                Err(error)
+                return Err(error.into());
             }
         }
+        // A name that may or may not be durable cannot be made so by a later sync.
+        self.storage.sync_dir().map_err(poison)?;
+        let file = self.storage.open(&segment_name(self.id))?;
+        Ok(Made { header, file })
     }
 
     fn header(&self) -> Result<SegmentHeader, LogError> {
@@ -72,20 +102,18 @@ impl SparePlan {
 
     /// The name comes last. A crash before it leaves a temporary file; a crash after it, a complete and blank segment.
     /// So a damaged header in a named segment is never a crash's work.
-    fn make(&self, header: &SegmentHeader) -> Result<Arc<dyn File>, LogError> {
-        let (temporary, name) = (temporary_name(self.id), segment_name(self.id));
+    fn fill(&self, header: &SegmentHeader) -> Result<(), StorageError> {
+        let temporary = temporary_name(self.id);
         let file = self.storage.create(&temporary)?;
-        write_zeros(&*file, self.bytes())?;
+        write_zeros(&*file, block_offset(self.blocks))?;
         file.write_at(&header.encode(), 0)?;
         file.sync()?;
-        self.storage.rename(&temporary, &name)?;
-        self.storage.sync_dir()?;
-        Ok(self.storage.open(&name)?)
+        self.storage.rename(&temporary, &segment_name(self.id))
     }
 }
 
 /// Real zeros, not a hole: a block that was never written costs the file system a journal commit at its first sync.
-fn write_zeros(file: &dyn File, bytes: u64) -> Result<(), LogError> {
+fn write_zeros(file: &dyn File, bytes: u64) -> Result<(), StorageError> {
     let zeros = vec![0; PIECE_LEN.min(usize::try_from(bytes).unwrap_or(PIECE_LEN))];
     let mut offset = 0;
     while offset < bytes {
@@ -100,6 +128,6 @@ impl Spare {
     /// The size of the segment.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        u64::from(self.header.capacity_blocks) * u64::from(BLOCK_LEN)
+        self.segment.header.capacity_bytes()
     }
 }

@@ -1,17 +1,26 @@
 //! Making the log durable beside the hand that writes it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use horolog_storage::{File, StorageError};
 
+use super::meta::MetaWriter;
 use crate::error::LogError;
+use crate::format::meta::Listed;
+use crate::lsn::Lsn;
 
-/// What the writer and its syncers have in common.
+/// What the writer, its syncers and its preparers have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
     /// The segment that is being written. Held during every sync; never during an append.
     current: Mutex<Arc<dyn File>>,
+    /// Never taken while `current` is held, nor the other way round.
+    meta: Mutex<MetaWriter>,
+    /// The newest segment whose first batch was written.
+    begun: AtomicU64,
+    /// The newest segment whose first batch is durable.
+    durable_head: AtomicU64,
     failed: AtomicBool,
 }
 
@@ -44,11 +53,35 @@ impl Syncer {
         let current = self.shared.current();
         self.shared.sync(&**current)
     }
+
+    /// Whether a write or sync failed, here or in the [`crate::Writer`].
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.shared.check().is_err()
+    }
+
+    /// Notes in META that everything up to `durable` is durable: evidence that stands far from the log, so that a tail
+    /// that vanishes without a trace is missed. Worth a write about once a second, and at the end.
+    ///
+    /// The caller knows that it is durable. Durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Syncer::sync`].
+    pub fn witness(&self, durable: Lsn) -> Result<(), LogError> {
+        self.shared.witness(durable)
+    }
 }
 
 impl Shared {
-    pub(super) fn new(file: Arc<dyn File>) -> Self {
-        Self { current: Mutex::new(file), failed: AtomicBool::new(false) }
+    pub(super) fn new(file: Arc<dyn File>, meta: MetaWriter) -> Self {
+        Self {
+            current: Mutex::new(file),
+            begun: AtomicU64::new(0),
+            durable_head: AtomicU64::new(meta.meta().head_segment),
+            meta: Mutex::new(meta),
+            failed: AtomicBool::new(false),
+        }
     }
 
     /// The lock protects one pointer, which is whole whatever panicked.
@@ -64,10 +97,47 @@ impl Shared {
         Ok(())
     }
 
-    /// Only ever with the lock held.
+    /// The first batch of segment `id` was written.
+    pub(super) fn begin(&self, id: u64) {
+        self.begun.store(id, Ordering::Release);
+    }
+
+    /// Only ever with the lock held. What was begun before it is durable after it: see [`Syncer::sync`].
     fn sync(&self, file: &dyn File) -> Result<(), LogError> {
         self.check()?;
-        file.sync().map_err(|error| self.fail(error))
+        let begun = self.begun.load(Ordering::Acquire);
+        file.sync().map_err(|error| self.fail(error))?;
+        self.durable_head.fetch_max(begun, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Changes META. An error leaves unknown what is on the medium, and ends the log like any failed sync.
+    pub(super) fn update_meta<T, E: Into<LogError>>(
+        &self,
+        update: impl FnOnce(&mut MetaWriter) -> Result<T, E>,
+    ) -> Result<T, LogError> {
+        let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check()?;
+        update(&mut meta).map_err(|error| match error.into() {
+            LogError::Storage(error) => self.fail(error),
+            refused => refused,
+        })
+    }
+
+    /// Lists a segment that is complete: only then may it be written.
+    pub(super) fn list(&self, segment: Listed) -> Result<(), LogError> {
+        let head = self.durable_head.load(Ordering::Acquire);
+        self.update_meta(|meta| meta.list(segment, head))
+    }
+
+    pub(super) fn witness(&self, durable: Lsn) -> Result<(), LogError> {
+        let head = self.durable_head.load(Ordering::Acquire);
+        self.update_meta(|meta| meta.witness(durable, head))
+    }
+
+    /// A listed segment will never be used.
+    pub(super) fn drop_segment(&self, id: u64) {
+        self.meta.lock().unwrap_or_else(PoisonError::into_inner).drop_segment(id);
     }
 
     pub(super) fn check(&self) -> Result<(), LogError> {

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use horolog_storage::{File, Storage};
 
-use super::spare::{Spare, SparePlan};
+use super::spare::{BlankSegment, Made, Spare, SparePlan};
 use super::sync::Shared;
 use crate::batch_buf::BatchBuf;
 use crate::error::{LogError, Misuse};
 use crate::format::batch::{BatchFlags, BatchHeader, Context};
 use crate::format::internal::{LINK_KIND, Link, LinkReason, SEAL_KIND, Seal};
+use crate::format::meta::Listed;
 use crate::format::{BATCH_HEADER_LEN, BLOCK_LEN, RECORD_HEADER_LEN, block_offset};
 use crate::lsn::Lsn;
 use crate::options::LogOptions;
-use crate::read::{Boundary, segment_name};
+use crate::read::Boundary;
 
 /// A segment that fills in less than this is followed by one of twice its size.
 const FAST_FILL_MS: u64 = 10_000;
@@ -63,7 +64,9 @@ pub struct Writer {
     pub(super) ends: VecDeque<Lsn>,
     pub(super) engine_tick: u64,
     pub(super) now_ms: u64,
-    pub(super) spare: Option<Spare>,
+    /// In the order of their ids, which is the order of their use. The last one is the reserve: it is asked for as soon
+    /// as it is missing, so that a disk that runs full leaves room for the work that is going on.
+    pub(super) spares: VecDeque<Spare>,
     pub(super) token: Arc<()>,
 }
 
@@ -81,12 +84,12 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    pub(super) fn new(spare: &Spare, begun_ms: u64) -> Self {
+    pub(super) fn new(made: &Made, begun_ms: u64) -> Self {
         Self {
-            file: Arc::clone(&spare.file),
-            id: spare.header.segment_id,
-            context: Context::of(&spare.header),
-            capacity_blocks: spare.header.capacity_blocks,
+            file: Arc::clone(&made.file),
+            id: made.header.segment_id,
+            context: Context::of(&made.header),
+            capacity_blocks: made.header.capacity_blocks,
             next_block: 1,
             blocks: Vec::new(),
             begun_ms,
@@ -176,46 +179,55 @@ impl Writer {
     /// Whether [`Writer::wants_spare`] would give a plan. Asking takes no segment id.
     #[must_use]
     pub fn needs_spare(&self) -> bool {
-        let half_full = self.segment.next_block >= self.segment.capacity_blocks / 2;
-        let none_about = self.spare.is_none() && Arc::strong_count(&self.token) == 1;
-        half_full && none_about && !self.is_poisoned()
+        // The writer and each spare hold the token; so does a plan that is being carried out.
+        let none_about = Arc::strong_count(&self.token) == 1 + self.spares.len();
+        none_about && self.spares.len() < self.spares_wanted() && !self.is_poisoned()
     }
 
-    /// A plan for the next segment, when the current one is half full and there is neither a spare nor a plan about.
+    /// A plan for another segment, when there are fewer spares than there should be and no plan is about: one always, the
+    /// reserve, and two once the current segment is half full.
     #[must_use]
     pub fn wants_spare(&self) -> Option<SparePlan> {
         if !self.needs_spare() {
             return None;
         }
-        self.plan(self.options.segment_blocks(self.next_segment_bytes(), 0)?)
+        let bytes = if self.is_half_full() { self.next_segment_bytes() } else { self.segment_bytes() };
+        let blank = self.blank(self.options.segment_blocks(bytes, 0)?);
+        Some(SparePlan { blank, shared: Arc::clone(&self.shared), token: Arc::clone(&self.token) })
     }
 
     /// Gives a prepared segment to the writer. One that comes too late, after a rotation that could not wait for it, is
-    /// removed: the newest segment is the head, so ids are used in order.
+    /// given up: the newest segment is the head, so ids are used in order.
     pub fn offer_spare(&mut self, spare: Spare) {
-        let in_time = spare.header.segment_id > self.segment.id && spare.header.epoch == self.epoch;
-        if in_time && self.spare.is_none() {
-            self.spare = Some(spare);
+        let id = spare.segment.header.segment_id;
+        let newest = self.spares.back().map_or(self.segment.id, |spare| spare.segment.header.segment_id);
+        if id > newest && spare.segment.header.epoch == self.epoch {
+            self.spares.push_back(spare);
         } else {
-            self.discard(&spare);
+            self.shared.drop_segment(id);
         }
     }
 
-    /// A blank segment that stays is harmless, and removed by the next opening.
-    fn discard(&self, spare: &Spare) {
-        let _ = self.storage.remove(&segment_name(spare.header.segment_id));
+    fn spares_wanted(&self) -> usize {
+        1 + usize::from(self.is_half_full())
     }
 
-    fn plan(&self, blocks: u32) -> Option<SparePlan> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        Some(SparePlan {
+    fn is_half_full(&self) -> bool {
+        self.segment.next_block >= self.segment.capacity_blocks / 2
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        block_offset(self.segment.capacity_blocks)
+    }
+
+    fn blank(&self, blocks: u32) -> BlankSegment {
+        BlankSegment {
             storage: Arc::clone(&self.storage),
             uuid: self.uuid,
             epoch: self.epoch,
-            id,
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
             blocks,
-            token: Arc::clone(&self.token),
-        })
+        }
     }
 
     /// Twice the size while segments fill fast, half of it when they do not: a quiet log costs little.
@@ -223,8 +235,8 @@ impl Writer {
         let Segment { capacity_blocks, next_block, begun_ms, .. } = self.segment;
         let elapsed_ms = self.now_ms.saturating_sub(begun_ms);
         let fill_ms = elapsed_ms.saturating_mul(u64::from(capacity_blocks)) / u64::from(next_block);
-        let bytes = block_offset(capacity_blocks);
-        if fill_ms < FAST_FILL_MS { bytes * 2 } else { bytes / 2 }
+        let newest_bytes = self.spares.back().map_or(0, Spare::bytes).max(self.segment_bytes());
+        if fill_ms < FAST_FILL_MS { newest_bytes * 2 } else { self.segment_bytes() / 2 }
     }
 
     fn check_batch(&self, batch: &mut BatchBuf) -> Result<(), LogError> {
@@ -266,37 +278,41 @@ impl Writer {
         if self.segment.has_room_for(batch_bytes) {
             return Ok(false);
         }
-        let spare = self.take_spare(batch_bytes)?;
-        self.rotate(&spare)?;
+        let next = self.take_spare(batch_bytes)?;
+        self.rotate(&next)?;
         Ok(true)
     }
 
-    /// The spare, if it is large enough, or a segment made on the spot.
-    fn take_spare(&mut self, batch_bytes: u64) -> Result<Spare, LogError> {
+    /// The next spare that is large enough, or a segment made on the spot.
+    fn take_spare(&mut self, batch_bytes: u64) -> Result<Made, LogError> {
         // The LINK takes a block, and the new segment must have room for its SEAL from the start.
         let needed = batch_bytes + u64::from(BLOCK_LEN);
-        if let Some(spare) = self.spare.take() {
-            if Segment::new(&spare, 0).has_room_for(needed) {
-                return Ok(spare);
+        while let Some(spare) = self.spares.pop_front() {
+            if Segment::new(&spare.segment, 0).has_room_for(needed) {
+                return Ok(spare.segment);
             }
-            self.discard(&spare);
+            self.shared.drop_segment(spare.segment.header.segment_id);
         }
         let blocks = self.options.segment_blocks(self.next_segment_bytes(), needed);
-        let plan = blocks.and_then(|blocks| self.plan(blocks));
-        plan.ok_or(LogError::Misuse(Misuse::SegmentSize))?.prepare()
+        let blank = self.blank(blocks.ok_or(LogError::Misuse(Misuse::SegmentSize))?);
+        let made = blank.make(|error| self.shared.fail(error))?;
+        self.shared.list(Listed::of(&made.header))?;
+        Ok(made)
     }
 
-    /// SEAL on the old segment, sync, then LINK on the new one. The new segment is complete before the SEAL is written:
-    /// a full disk is met while there is still nothing to undo.
-    fn rotate(&mut self, spare: &Spare) -> Result<(), LogError> {
+    /// SEAL on the old segment, sync, then LINK on the new one. The new segment is complete and listed before the SEAL is
+    /// written: a full disk is met while there is still nothing to undo.
+    fn rotate(&mut self, next: &Made) -> Result<(), LogError> {
         self.write_seal()?;
-        self.shared.switch(&spare.file)?;
+        self.shared.switch(&next.file)?;
         self.learn(self.tail);
         let before = Boundary { segment: self.segment.id, last_lsn: self.tail, chain: self.chain };
-        self.segment = Segment::new(spare, self.now_ms);
+        self.segment = Segment::new(next, self.now_ms);
         let mut batch = BatchBuf::new();
         push_link(&mut batch, before, self.epoch, LinkReason::Rotated);
-        self.write(&mut batch, BatchFlags::LINK)
+        self.write(&mut batch, BatchFlags::LINK)?;
+        self.shared.begin(self.segment.id);
+        Ok(())
     }
 
     fn write_seal(&mut self) -> Result<(), LogError> {

@@ -19,6 +19,7 @@ fn step(rig: &mut Rig) -> Result<(), LogError> {
     match rig.rng.below(10) {
         0..4 => rig.append().and_then(|_| rig.sync()),
         4..8 => rig.append().map(drop),
+        8 if rig.rng.one_in(2) => rig.syncer.witness(horolog_wal::Lsn(rig.acked)),
         8 => rig.writer.mark(horolog_wal::Lsn(rig.acked), 0, false).map(drop),
         _ => match rig.writer.wants_spare() {
             Some(plan) => plan.prepare().map(|spare| rig.writer.offer_spare(spare)),
@@ -86,11 +87,11 @@ fn a_crash_at_any_step_of_opening_leaves_the_previous_truth() {
         let (disk, model, acked) = worn(seed);
         let truth = records(&read(&*disk).unwrap());
         let mut rng = Rng(seed);
-        for halt in 0..24 {
+        for halt in 0..32 {
             for _ in 0..4 {
                 let mut again = Arc::new(disk.process_kill());
                 // A crash inside the opening after a crash inside the opening.
-                for halt in [halt, rng.below(12)] {
+                for halt in [halt, rng.below(20)] {
                     again.halt_after(halt);
                     let opened = Rig::open(again.clone(), model.clone(), acked, 1);
                     let shown = opened.is_ok();
@@ -113,16 +114,11 @@ fn a_crash_at_any_step_of_a_rotation_loses_nothing_promised() {
             for remains in 0..6 {
                 let disk = mem(halt);
                 let mut rig = Rig::new(disk.clone());
-                let plan = loop {
+                for _ in 0..4 {
                     rig.append_bodies(&[vec![1; 3000], vec![2; 3000]]).unwrap();
-                    if let Some(plan) = rig.writer.wants_spare() {
-                        break plan;
-                    }
-                };
-                rig.sync().unwrap();
-                if spare {
-                    rig.writer.offer_spare(plan.prepare().unwrap());
                 }
+                rig.sync().unwrap();
+                assert!(!spare || rig.prepare());
                 disk.halt_after(halt);
                 while rig.append_bodies(&[vec![3; 3000]]).is_ok() && rig.sync().is_ok() {}
                 let mut rng = Rng(remains);
@@ -167,7 +163,7 @@ fn a_later_batch_without_an_earlier_one_is_a_torn_tail_and_no_corruption() {
 /// Any subset of the sectors of the very first segment.
 #[test]
 fn a_crash_while_the_log_is_created_leaves_an_empty_log() {
-    for halt in 0..9 {
+    for halt in 0..24 {
         for remains in 0..20 {
             let disk = mem(remains);
             disk.halt_after(halt);

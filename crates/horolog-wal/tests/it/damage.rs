@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use horolog_storage::{Fault as DiskFault, MemStorage, Op, OsStorage, Storage};
-use horolog_wal::{Evidence, EvidenceKind, LogError, LogView, Lost, Lsn, SegmentRole};
+use horolog_wal::{
+    Evidence, EvidenceKind, Fault, Listed, LogError, LogFile, LogView, Lost, Lsn, Meta, SegmentHeader,
+    SegmentRole,
+};
 
-use crate::rig::{Model, Rig, Rng, check, mem, options, read, records};
+use crate::rig::{Model, Rig, Rng, check, edit_meta, mem, options, read, records};
 
 /// A directory, what it holds, and what it can prove.
 struct History {
@@ -235,10 +238,26 @@ fn end_anywhere(
     }
 }
 
+/// Makes META say what it said when the first of these segments was the head, the others were spares, and nothing was
+/// known to be durable.
+fn begin_at(meta: &mut Meta, disk: &MemStorage, names: &[String]) {
+    let headers = names.iter().map(|name| SegmentHeader::decode(&disk.bytes(name).unwrap()).unwrap());
+    let listed = |header: SegmentHeader| Listed {
+        segment_id: header.segment_id,
+        salt: header.salt,
+        capacity_blocks: header.capacity_blocks,
+    };
+    meta.listed = headers.map(listed).collect();
+    meta.head_segment = meta.listed[0].segment_id;
+    meta.first_segment = 1;
+    meta.durable_lsn = Lsn(0);
+}
+
 /// The size of a file is fixed when it is made, so what a crash cuts short is a file whose rest is blank.
 #[test]
 fn a_log_whose_contents_end_at_any_byte_is_exactly_what_is_whole_or_is_refused() {
-    for (history, files) in [(one_segment(), 1), (rotated(), 3), (reopened(), 2)] {
+    for (history, files, rotates) in [(one_segment(), 1, false), (rotated(), 3, true), (reopened(), 2, false)]
+    {
         let names: Vec<_> = read(&*history.disk).unwrap().segments.into_iter().map(|it| it.name).collect();
         let chain: Vec<_> = names.iter().map(|name| batches(&history.disk.bytes(name).unwrap())).collect();
         assert_eq!(chain.len(), files);
@@ -263,12 +282,18 @@ fn a_log_whose_contents_end_at_any_byte_is_exactly_what_is_whole_or_is_refused()
                     if cut < linked.end { Err(lost) } else { Ok(history.valid.0) }
                 });
             }
-            // The files after this one were never begun: nothing proves more than what is still whole.
-            end_anywhere(&history, &disk, &names[nth], |cut| match whole(cut) {
-                // A file gets its name after its header is durable.
-                _ if cut < 4096 => Err(Lost { first: None, last: None }),
-                whole => Ok(whole.map_or(before, |batch| batch.last_lsn)),
-            });
+            // The files after this one were never begun: nothing proves more than what is still whole. META calls the
+            // file the head once its first batch is durable; after an opening it has, before anything else is written.
+            let before_nth = if rotates { nth.saturating_sub(1) } else { nth };
+            for head in before_nth..=nth {
+                edit_meta(&disk, |meta| begin_at(meta, &history.disk, &names[head..]));
+                end_anywhere(&history, &disk, &names[nth], |cut| match whole(cut) {
+                    // A file is listed after its header is durable.
+                    _ if cut < 4096 => Err(Lost { first: None, last: None }),
+                    None if head == nth => Err(Lost { first: None, last: None }),
+                    whole => Ok(whole.map_or(before, |batch| batch.last_lsn)),
+                });
+            }
             let header = &history.disk.bytes(&names[nth]).unwrap()[..4096];
             let blank = vec![0; history.disk.bytes(&names[nth]).unwrap().len() - 4096];
             disk.put(&names[nth], &[header, &blank].concat());
@@ -301,7 +326,10 @@ fn a_mark_turns_rot_of_the_last_acknowledged_batch_into_a_refusal() {
                 );
                 let durable = Lsn(rig.acked);
                 let kind = EvidenceKind::Stamp;
-                assert_eq!(found.evidence, Evidence { segment: 1, offset: end + 4096, kind, durable });
+                assert_eq!(
+                    found.evidence,
+                    Evidence { file: LogFile::Segment(1), offset: end + 4096, kind, durable }
+                );
             }
             Err(error) => panic!("{error}"),
         }
@@ -353,19 +381,36 @@ fn a_batch_inside_a_payload_is_never_accepted() {
     assert_eq!((view.valid, view.durable), (Lsn(acked), Lsn(0)));
 }
 
-/// The blocks of an earlier life of a file, under the header of its next one.
+/// The blocks of an earlier life of a file, under the header of its next one: a listed spare.
 #[test]
 fn batches_of_an_earlier_life_of_a_file_prove_nothing() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.prepare();
+    (0..3).for_each(|_| rig.commit());
+    let (spare, old) = ("seg-0000000000000002.wal", disk.bytes("seg-0000000000000001.wal").unwrap());
+    let header = disk.bytes(spare).unwrap()[..4096].to_vec();
+    disk.put(spare, &[&header, &old[4096..]].concat());
+    let view = read(&*disk).unwrap();
+    assert_eq!(view.segments[1].role, SegmentRole::Burnt);
+    let durable = view.durable;
+    disk.put(spare, &[header, vec![0; old.len() - 4096]].concat());
+    assert_eq!(read(&*disk).unwrap().durable, durable);
+    check(&view, rig.model, rig.acked);
+}
+
+/// A file with the right name and number, of another life: a backup of one that was used again.
+#[test]
+fn a_segment_of_another_life_is_refused() {
     let history = one_segment();
     let name = "seg-0000000000000001.wal";
     let mut bytes = history.disk.bytes(name).unwrap();
-    let mut header = horolog_wal::SegmentHeader::decode(&bytes).unwrap();
+    let mut header = SegmentHeader::decode(&bytes).unwrap();
     header.salt ^= 1;
     bytes[..4096].copy_from_slice(&header.encode());
     history.disk.put(name, &bytes);
-    let view = read(&*history.disk).unwrap();
-    assert_eq!((view.valid, view.durable), (Lsn(0), Lsn(0)));
-    assert_eq!(view.segments[0].role, SegmentRole::Burnt);
+    let refused = read(&*history.disk).unwrap_err();
+    assert_eq!(refused.corruption().unwrap().why, Fault::OtherLife);
 }
 
 /// A batch that was written to the wrong place proves nothing there, and is missed where it belongs.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use horolog_storage::{Fault as DiskFault, MemStorage, Op, OsStorage, Storage, StorageError};
 use horolog_wal::{
-    BatchBuf, EvidenceKind, Fault, LogError, LogOptions, LogState, Lsn, Misuse, SegmentRole, Stamp, Unknown,
-    open_writer, read_log,
+    BatchBuf, EvidenceKind, Fault, LogError, LogFile, LogOptions, LogState, Lsn, Misuse, SegmentRole, Stamp,
+    Unknown, open_writer, read_log,
 };
 
 use crate::rig::{Rig, check, mem, options, read, records};
@@ -128,44 +128,56 @@ fn a_mark_proves_what_was_synced_and_keeps_the_tick() {
 fn a_prepared_spare_is_used_by_the_next_rotation() {
     let disk = mem(1);
     let mut rig = Rig::new(disk.clone());
-    assert!(rig.writer.wants_spare().is_none(), "not before the segment is half full");
-    let plan = loop {
-        rig.commit();
-        if let Some(plan) = rig.writer.wants_spare() {
-            break plan;
-        }
-    };
+    let reserve = rig.writer.wants_spare().expect("one spare always");
     assert!(rig.writer.wants_spare().is_none(), "one plan at a time");
-    let spare = plan.prepare().unwrap();
-    assert!(rig.writer.wants_spare().is_none(), "one spare at a time");
-    rig.writer.offer_spare(spare);
+    let reserve = reserve.prepare().unwrap();
+    assert!(rig.writer.wants_spare().is_none(), "nor beside a spare that was not offered yet");
+    rig.writer.offer_spare(reserve);
     assert_eq!(roles(&disk), [SegmentRole::Head, SegmentRole::Blank]);
+    assert!(rig.writer.wants_spare().is_none(), "no second one before the segment is half full");
+    while !rig.prepare() {
+        rig.commit();
+    }
+    assert_eq!(roles(&disk), [SegmentRole::Head, SegmentRole::Blank, SegmentRole::Blank]);
+    assert!(!rig.prepare(), "two at most");
     fill(&mut rig, 2);
+    assert_eq!(roles(&disk), [SegmentRole::Linked, SegmentRole::Head, SegmentRole::Blank]);
+    fill(&mut rig, 4);
+    assert_eq!(roles(&disk)[..3], [SegmentRole::Linked; 3], "both were used");
+    assert_eq!(records(&read(&*disk).unwrap()), rig.model);
+}
+
+#[test]
+fn a_spare_that_is_too_small_is_given_up() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.prepare();
+    assert!(rig.append_bodies(&[vec![5; 300_000]]).unwrap().rotated);
+    rig.sync().unwrap();
+    (0..2).for_each(|_| rig.syncer.witness(Lsn(rig.acked)).unwrap());
     assert_eq!(roles(&disk), [SegmentRole::Linked, SegmentRole::Head]);
     assert_eq!(records(&read(&*disk).unwrap()), rig.model);
 }
 
 #[test]
-fn a_spare_that_comes_too_late_is_removed() {
+fn a_spare_that_comes_too_late_is_removed_when_meta_has_forgotten_it() {
     let disk = mem(1);
     let mut rig = Rig::new(disk.clone());
-    let plan = loop {
-        rig.commit();
-        if let Some(plan) = rig.writer.wants_spare() {
-            break plan;
-        }
-    };
+    let plan = rig.writer.wants_spare().unwrap();
     fill(&mut rig, 2);
     rig.writer.offer_spare(plan.prepare().unwrap());
+    for _ in 0..2 {
+        assert_eq!(roles(&disk), [SegmentRole::Linked, SegmentRole::Unlisted, SegmentRole::Head]);
+        rig.syncer.witness(Lsn(rig.acked)).unwrap();
+    }
     assert_eq!(roles(&disk), [SegmentRole::Linked, SegmentRole::Head]);
 }
 
 #[test]
 fn a_dropped_plan_is_wanted_again() {
-    let mut rig = Rig::new(mem(1));
-    while rig.writer.wants_spare().is_none() {
-        rig.commit();
-    }
+    let rig = Rig::new(mem(1));
+    drop(rig.writer.wants_spare().unwrap());
+    drop(rig.writer.wants_spare().unwrap().prepare().unwrap());
     assert!(rig.writer.wants_spare().is_some());
 }
 
@@ -182,7 +194,8 @@ fn segments_grow_only_while_they_fill_fast() {
             let stamp = Stamp { first_lsn: writer.tail().next(), ..Stamp::default() };
             writer.append(&mut batch, stamp, n * ms_a_batch).unwrap();
         }
-        disk.files().into_iter().map(|(_, len)| len >> 10).collect::<Vec<_>>()
+        let segments = disk.files().into_iter().filter(|(name, _)| name.starts_with("seg-"));
+        segments.map(|(_, len)| len >> 10).collect::<Vec<_>>()
     };
     assert_eq!(sizes(1)[..3], [64, 128, 256]);
     assert!(sizes(10_000).iter().all(|len| *len == 64));
@@ -276,11 +289,6 @@ fn a_segment_of_another_log_is_refused_with_both_identities() {
     let rig = Rig::new(disk.clone());
     let stranger = Rig::new(other.clone());
     let bytes = other.bytes("seg-0000000000000001.wal").unwrap();
-    // As it is, the file contradicts its name; with the right number it is still another log's.
-    disk.put("seg-0000000000000002.wal", &bytes);
-    let misplaced = read(&*disk).unwrap_err();
-    assert!(matches!(misplaced.corruption().unwrap().why, Fault::Segment(_)), "{misplaced}");
-    disk.remove("seg-0000000000000002.wal").unwrap();
     let mut header = horolog_wal::SegmentHeader::decode(&bytes).unwrap();
     header.segment_id = 2;
     disk.put("seg-0000000000000002.wal", &[header.encode(), bytes[4096..].to_vec()].concat());
@@ -290,6 +298,20 @@ fn a_segment_of_another_log_is_refused_with_both_identities() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// A copy of a segment under another name is nobody's file: META does not list it, and its header contradicts its name.
+#[test]
+fn a_segment_under_a_wrong_name_is_ignored_and_left_alone() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    let bytes = disk.bytes("seg-0000000000000001.wal").unwrap();
+    disk.put("seg-0000000000000009.wal", &bytes);
+    assert_eq!(roles(&disk), [SegmentRole::Head, SegmentRole::Unlisted]);
+    let rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
+    assert_eq!(disk.bytes("seg-0000000000000009.wal").unwrap(), bytes);
+    check(&read(&*disk).unwrap(), rig.model, rig.acked);
 }
 
 /// Rewrites the header of a segment, with a checksum that fits.
@@ -310,7 +332,10 @@ fn a_later_version_is_refused_as_one() {
         edit_header(&disk, "seg-0000000000000001.wal", edit);
         read(&*disk).unwrap_err()
     };
-    assert!(matches!(refused(|h| h[8] = 3), LogError::NewerVersion { segment: 1, found: 3, known: 0 }));
+    assert!(matches!(
+        refused(|h| h[8] = 3),
+        LogError::NewerVersion { file: LogFile::Segment(1), found: 3, known: 0 }
+    ));
     let unknown = |edit| match refused(edit) {
         LogError::Unknown { what, .. } => what,
         other => panic!("{other:?}"),
@@ -338,7 +363,10 @@ fn a_missing_segment_in_the_middle_is_corruption_proven_by_the_link() {
     let error = read(&*disk).unwrap_err();
     let corruption = error.corruption().unwrap();
     assert_eq!((corruption.segment, corruption.why, corruption.lost.last), (2, Fault::Missing, last));
-    assert_eq!((corruption.evidence.segment, corruption.evidence.kind), (3, EvidenceKind::Link));
+    assert_eq!(
+        (corruption.evidence.file, corruption.evidence.kind),
+        (LogFile::Segment(3), EvidenceKind::Link)
+    );
 }
 
 #[test]
@@ -388,18 +416,14 @@ fn a_second_locker_is_refused_and_a_drop_lets_the_next_one_in() {
 
 /// Appends one-block batches until the next one needs a new segment, and no spare is there.
 fn fill_to_the_brim(rig: &mut Rig) {
-    let segment = |rig: &Rig| rig.writer.wants_spare().map(|plan| plan.bytes());
-    while segment(rig).is_none() {
-        rig.append_bodies(&[vec![1; 10]]).unwrap();
-    }
-    // Half full: 8 of 16 blocks are used, one is kept for the SEAL.
-    (0..7).for_each(|_| assert!(!rig.append_bodies(&[vec![1; 10]]).unwrap().rotated));
+    // Of 16 blocks the header, the LINK and the SEAL take one each.
+    (0..13).for_each(|_| assert!(!rig.append_bodies(&[vec![1; 10]]).unwrap().rotated));
     rig.sync().unwrap();
 }
 
 #[test]
 fn a_full_disk_at_a_rotation_writes_nothing_and_service_resumes() {
-    for op in [Op::Create, Op::Write, Op::Sync, Op::Rename, Op::SyncDir] {
+    for op in [Op::Create, Op::Write, Op::Sync, Op::Rename] {
         let disk = mem(1);
         let mut rig = Rig::new(disk.clone());
         fill_to_the_brim(&mut rig);
@@ -411,6 +435,24 @@ fn a_full_disk_at_a_rotation_writes_nothing_and_service_resumes() {
         rig.model.truncate(known);
         assert!(rig.append_bodies(&[vec![3; 10]]).unwrap().rotated);
         rig.sync().unwrap();
+        let rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
+        check(&read(&*disk).unwrap(), rig.model, rig.acked);
+    }
+}
+
+/// Which of the two syncs, or of the three writes, belongs to what: the new file, its name, META.
+#[test]
+fn a_directory_or_a_meta_that_cannot_be_written_for_certain_poisons() {
+    for (op, after) in [(Op::SyncDir, 0), (Op::Write, 2), (Op::Sync, 1)] {
+        let disk = mem(1);
+        let mut rig = Rig::new(disk.clone());
+        fill_to_the_brim(&mut rig);
+        disk.fail_next(op, after, DiskFault::Io);
+        let refused = rig.append_bodies(&[vec![2; 10]]).unwrap_err();
+        assert!(matches!(refused, LogError::Storage(_)) && rig.writer.is_poisoned(), "{op}: {refused}");
+        assert!(matches!(rig.append(), Err(LogError::Poisoned)));
+        assert!(rig.writer.wants_spare().is_none() && rig.syncer.witness(Lsn(rig.acked)).is_err());
+        rig.model.truncate(13);
         let rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
         check(&read(&*disk).unwrap(), rig.model, rig.acked);
     }

@@ -7,4 +7,5 @@ mod crash;
 mod damage;
 mod format;
 mod lifecycle;
+mod meta;
 mod rig;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use horolog_storage::{MemStorage, Storage};
 use horolog_wal::{
-    Appended, BatchBuf, LogError, LogOptions, LogView, Lsn, Stamp, Syncer, Writer, open_writer, read_log,
+    Appended, BatchBuf, LogError, LogOptions, LogView, Lsn, Meta, Stamp, Syncer, Writer, open_writer,
+    read_log,
 };
 
 /// A small generator: seeded, so that every failure can be had again.
@@ -120,6 +121,13 @@ impl Rig {
         self.sync().unwrap();
     }
 
+    /// Prepares a spare, if the writer wants one.
+    pub(crate) fn prepare(&mut self) -> bool {
+        let Some(plan) = self.writer.wants_spare() else { return false };
+        self.writer.offer_spare(plan.prepare().unwrap());
+        true
+    }
+
     pub(crate) fn mark(&mut self, clean: bool) {
         self.writer.mark(Lsn(self.acked), 0, clean).unwrap();
         self.syncer.sync().unwrap();
@@ -151,6 +159,20 @@ pub(crate) fn check(view: &LogView, model: Model, acked: u64) -> Model {
 
 pub(crate) fn mem(seed: u64) -> Arc<MemStorage> {
     Arc::new(MemStorage::new(seed))
+}
+
+/// Lets both pairs of slots of META say something else.
+pub(crate) fn edit_meta(disk: &MemStorage, edit: impl Fn(&mut Meta)) {
+    let bytes = disk.bytes("META").unwrap();
+    let slots = bytes.chunks(4096).enumerate();
+    let newest = slots.filter_map(|(slot, bytes)| Meta::decode(bytes, slot).ok()).max_by_key(|meta| meta.seq);
+    let mut meta = newest.unwrap();
+    edit(&mut meta);
+    let older = Meta { seq: meta.seq - 1, ..meta.clone() };
+    let mut pairs = [older, meta];
+    pairs.sort_by_key(|meta| meta.seq % 2);
+    let slots: Vec<_> = pairs.iter().flat_map(|meta| [meta.encode(), meta.encode()]).collect();
+    disk.put("META", &slots.concat());
 }
 
 pub(crate) fn read(storage: &dyn Storage) -> Result<LogView, LogError> {

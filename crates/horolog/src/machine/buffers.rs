@@ -6,9 +6,10 @@
 //! 2. `bytes` is the sum of the bytes of all of them and never exceeds `bytes_max`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use horolog_state::{Lsn, Record, codec};
-use horolog_wal::BatchBuf;
+use horolog_wal::{BatchBuf, LogError};
 
 /// A batch on its way, and the records it holds.
 #[derive(Debug)]
@@ -37,11 +38,13 @@ pub(crate) enum Room {
     Reserved,
 }
 
-/// No room is left for a record; it comes back as batches are synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoRoom {
-    pub(crate) unsynced_bytes: usize,
-    pub(crate) bytes_max: usize,
+/// No room is left for a record.
+#[derive(Clone, Debug)]
+pub(crate) enum NoRoom {
+    /// In memory: it comes back as batches are synced.
+    Buffer { unsynced_bytes: usize, bytes_max: usize },
+    /// On the disk: it comes back when somebody makes room.
+    Disk(Arc<LogError>),
 }
 
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl Buffers {
         if self.bytes + bytes <= bytes_max {
             Ok(())
         } else {
-            Err(NoRoom { unsynced_bytes: self.bytes, bytes_max })
+            Err(NoRoom::Buffer { unsynced_bytes: self.bytes, bytes_max })
         }
     }
 

@@ -28,8 +28,8 @@ pub(crate) enum Refused<R> {
     Closed,
     /// An earlier write or sync failed.
     Poisoned(Arc<Failure>),
-    /// Too much is on its way to the medium.
-    Busy(NoRoom),
+    /// Too much is on its way to the medium, or the medium is full.
+    NoRoom(NoRoom),
     /// Every id is in use.
     NoIdLeft,
     /// The rules say no.
@@ -42,7 +42,7 @@ impl<R> Refused<R> {
         match self {
             Self::Closed => Refused::Closed,
             Self::Poisoned(failure) => Refused::Poisoned(failure),
-            Self::Busy(no_room) => Refused::Busy(no_room),
+            Self::NoRoom(no_room) => Refused::NoRoom(no_room),
             Self::NoIdLeft => Refused::NoIdLeft,
             Self::Rules(refusal) => Refused::Rules(rules(refusal)),
         }
@@ -51,7 +51,7 @@ impl<R> Refused<R> {
 
 impl<R> From<NoRoom> for Refused<R> {
     fn from(no_room: NoRoom) -> Self {
-        Self::Busy(no_room)
+        Self::NoRoom(no_room)
     }
 }
 
@@ -377,7 +377,7 @@ impl Machine {
 
     /// A consumer let go of an occurrence: a failure that must not be lost, so it waits if there is no room for it now.
     pub(crate) fn drop_delivery(&mut self, token: Token, cause: FailCause, now: &Now) {
-        if let Err(Refused::Busy(_)) = self.fail_delivery(token, cause, "", now) {
+        if let Err(Refused::NoRoom(_)) = self.fail_delivery(token, cause, "", now) {
             self.dropped.push((token, cause));
         }
     }
@@ -398,6 +398,7 @@ impl Machine {
     pub(crate) fn close(&mut self, now: &Now) -> Lsn {
         self.note_clock(now);
         self.closing = Closing::All;
+        self.log.try_once_more();
         let applied = self.state.applied();
         self.log.promise_durable(applied);
         applied

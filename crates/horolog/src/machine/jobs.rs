@@ -5,17 +5,34 @@
 //! | [`Job::Write`] | one | there are unwritten records, and no sync is running or something waits for `written` |
 //! | [`Job::Sync`] | one, may run beside a write | written > durable, and a `Synced` record waits, a `sync_within` is over, or half of the buffer is taken |
 //! | [`Job::Mark`] | one, alone | all is durable, no batch says so yet, and nothing was written for [`MARK_AFTER_IDLE_NS`] |
-//! | [`Job::Spare`] | one, beside anything | the log has said that it wants a spare segment |
+//! | [`Job::Witness`] | one, beside anything | something is durable that META does not know of, and [`WITNESS_EVERY_NS`] are over |
+//! | [`Job::Spare`] | one, beside anything | the log wants a spare segment; after a failure not before a pause |
+//!
+//! # A full disk
+//!
+//! Segments are prepared ahead, so a full disk is met by [`Job::Spare`], while there is still room for what goes on. From then
+//! on new work is refused ([`NoRoom::Disk`]); what brings work to its end uses the room that is left. Should that be
+//! used up, a write comes back unwritten: nothing is lost and nothing is poisoned, everything is refused, and what is in
+//! the buffer waits. The first spare that can be prepared ends both.
+
+use std::sync::Arc;
 
 use horolog_state::{Discarded, Lsn, Now};
 use horolog_wal::{BatchBuf, LogError};
 
-use super::{Batch, Closing, Failure, Level, Machine};
+use super::{Batch, Closing, Failure, Level, Machine, NoRoom, Room};
 use crate::shell::{Hand, Heart, Positions};
 use crate::timer::Durability;
 
 /// After this long without a write the log is told what is durable.
 pub(crate) const MARK_AFTER_IDLE_NS: u64 = 10_000_000;
+
+/// META is told what is durable this often at most.
+pub(crate) const WITNESS_EVERY_NS: u64 = 1_000_000_000;
+
+/// After a spare could not be prepared; doubled each time.
+const SPARE_PAUSE_MIN_NS: u64 = 100_000_000;
+const SPARE_PAUSE_MAX_NS: u64 = 5_000_000_000;
 
 /// Work to be done without the lock.
 #[derive(Debug)]
@@ -43,6 +60,11 @@ pub(crate) enum Job {
         /// Nothing follows: the log is being closed.
         clean: bool,
     },
+    /// Note in META what is durable.
+    Witness {
+        /// It.
+        durable: Lsn,
+    },
     /// Prepare a spare segment.
     Spare,
 }
@@ -56,8 +78,26 @@ pub(crate) struct Outcome {
     pub(crate) result: JobResult,
 }
 
-/// What a journal says of a job: for a write, whether it wants a spare segment now.
-pub(crate) type JobResult = Result<bool, LogError>;
+/// What a journal says of a job: for a write or a spare, whether it wants a spare segment now.
+pub(crate) type JobResult = Result<bool, JobError>;
+
+/// A job that failed.
+#[derive(Debug)]
+pub(crate) struct JobError {
+    pub(crate) error: LogError,
+    /// The log is finished. Else it is as it was before the job.
+    pub(crate) ends_log: bool,
+}
+
+/// How much room the disk has left for the log.
+#[derive(Clone, Debug)]
+enum DiskRoom {
+    Enough,
+    /// The next segment cannot be made.
+    Low(Arc<LogError>),
+    /// The next batch cannot be written.
+    Out(Arc<LogError>),
+}
 
 /// Whose turn it is at the log, and who waits for what.
 #[derive(Debug)]
@@ -68,8 +108,13 @@ pub(crate) struct LogTurns {
     syncs_done: u64,
     /// An empty batch is being written and synced.
     marking: bool,
+    witnessing: bool,
     sparing: bool,
     wants_spare: bool,
+    /// No spare is prepared before this moment.
+    spare_after_ns: u64,
+    spare_pause_ns: u64,
+    disk: DiskRoom,
     /// The highest record that something with level `Written` waits for.
     wanted_written: Lsn,
     /// The highest record that was promised to be durable.
@@ -80,25 +125,35 @@ pub(crate) struct LogTurns {
     written_sync_by_ns: Option<u64>,
     /// What the last batch said was durable.
     stamped: Lsn,
+    /// What META says is durable.
+    witnessed: Lsn,
+    last_witness_ns: u64,
     last_write_ns: u64,
     pub(super) clean_written: bool,
     pub(super) spare_failures: u64,
 }
 
 impl LogTurns {
-    pub(super) fn new(now: &Now) -> Self {
+    /// The turns of a log that was just opened: META knows that everything up to `durable` is, and there is no spare.
+    pub(super) fn new(durable: Lsn, now: &Now) -> Self {
         Self {
             writing: false,
             syncing: None,
             syncs_done: 0,
             marking: false,
+            witnessing: false,
             sparing: false,
-            wants_spare: false,
+            wants_spare: true,
+            spare_after_ns: 0,
+            spare_pause_ns: SPARE_PAUSE_MIN_NS,
+            disk: DiskRoom::Enough,
             wanted_written: Lsn::ZERO,
             wanted_durable: Lsn::ZERO,
             unwritten_sync_by_ns: None,
             written_sync_by_ns: None,
             stamped: Lsn::ZERO,
+            witnessed: durable,
+            last_witness_ns: now.elapsed_ns,
             last_write_ns: now.elapsed_ns,
             clean_written: false,
             spare_failures: 0,
@@ -148,6 +203,48 @@ impl LogTurns {
     pub(super) fn wants_written(&mut self, lsn: Lsn) {
         self.wanted_written = self.wanted_written.max(lsn);
     }
+
+    /// Whether the disk has room for such a record.
+    pub(super) fn disk_room(&self, room: Room) -> Result<(), NoRoom> {
+        match (&self.disk, room) {
+            (DiskRoom::Out(error), _) | (DiskRoom::Low(error), Room::Ordinary) => {
+                Err(NoRoom::Disk(Arc::clone(error)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A spare could not be prepared. It is tried again, less and less often.
+    fn spare_failed(&mut self, error: LogError, now: &Now) {
+        self.spare_failures += 1;
+        self.wants_spare = true;
+        self.spare_after_ns = now.elapsed_ns.saturating_add(self.spare_pause_ns);
+        self.spare_pause_ns = (self.spare_pause_ns * 2).min(SPARE_PAUSE_MAX_NS);
+        if error.is_full() && matches!(self.disk, DiskRoom::Enough) {
+            self.disk = DiskRoom::Low(Arc::new(error));
+        }
+    }
+
+    /// A spare was prepared, or none is wanted. Says whether the disk had been full.
+    fn spare_prepared(&mut self, wants_another: bool) -> bool {
+        self.wants_spare |= wants_another;
+        self.spare_after_ns = 0;
+        self.spare_pause_ns = SPARE_PAUSE_MIN_NS;
+        !matches!(std::mem::replace(&mut self.disk, DiskRoom::Enough), DiskRoom::Enough)
+    }
+
+    /// The log is being closed: what waits for room is written now or never.
+    pub(super) fn try_once_more(&mut self) {
+        if let DiskRoom::Out(error) = &self.disk {
+            self.disk = DiskRoom::Low(Arc::clone(error));
+        }
+    }
+
+    /// A batch found no room.
+    fn out_of_room(&mut self, error: LogError) {
+        self.wants_spare = true;
+        self.disk = DiskRoom::Out(Arc::new(error));
+    }
 }
 
 /// The earlier of two moments, where there are any.
@@ -158,7 +255,8 @@ fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 impl Machine {
     fn offers_write(&self) -> bool {
         let wanted = self.log.syncing.is_none() || self.log.wanted_written > self.written;
-        !self.log.writing && !self.log.marking && wanted && self.buffers.has_unwritten()
+        let has_room = !matches!(self.log.disk, DiskRoom::Out(_));
+        !self.log.writing && !self.log.marking && has_room && wanted && self.buffers.has_unwritten()
     }
 
     fn take_write(&mut self, now: &Now) -> Option<Job> {
@@ -196,7 +294,8 @@ impl Machine {
     fn offers_mark(&self, now: &Now) -> bool {
         let idle = now.elapsed_ns.saturating_sub(self.log.last_write_ns) >= MARK_AFTER_IDLE_NS;
         let free = !self.log.writing && self.log.syncing.is_none() && !self.log.marking;
-        free && self.unmarked() && (idle || self.closing == Closing::All)
+        let has_room = !matches!(self.log.disk, DiskRoom::Out(_));
+        free && has_room && self.unmarked() && (idle || self.closing == Closing::All)
     }
 
     fn take_mark(&mut self, now: &Now) -> Option<Job> {
@@ -207,12 +306,72 @@ impl Machine {
         Some(Job::Mark { durable: self.durable, tick: now.elapsed.0, clean: self.closing == Closing::All })
     }
 
-    fn take_spare(&mut self) -> Option<Job> {
-        if !self.log.wants_spare || self.log.sparing {
+    fn offers_witness(&self, now: &Now) -> bool {
+        let elapsed_ns = now.elapsed_ns.saturating_sub(self.log.last_witness_ns);
+        !self.log.witnessing && self.durable > self.log.witnessed && elapsed_ns >= WITNESS_EVERY_NS
+    }
+
+    fn take_witness(&mut self, now: &Now) -> Option<Job> {
+        if !self.offers_witness(now) {
             return None;
         }
-        self.log.sparing = true;
+        self.log.witnessing = true;
+        Some(Job::Witness { durable: self.durable })
+    }
+
+    fn offers_spare(&self, now: &Now) -> bool {
+        self.log.wants_spare && !self.log.sparing && now.elapsed_ns >= self.log.spare_after_ns
+    }
+
+    fn take_spare(&mut self, now: &Now) -> Option<Job> {
+        if !self.offers_spare(now) {
+            return None;
+        }
+        (self.log.sparing, self.log.wants_spare) = (true, false);
         Some(Job::Spare)
+    }
+
+    /// What could not be written for lack of room stays where it was; anything else ends the log.
+    fn not_written(&mut self, batch: Batch, failed: JobError) {
+        self.log.writing = false;
+        self.buffers.not_written(batch);
+        self.failed_for_room_or_for_good(failed);
+    }
+
+    fn failed_for_room_or_for_good(&mut self, JobError { error, ends_log }: JobError) {
+        if error.is_full() && !ends_log && self.closing != Closing::All {
+            self.log.out_of_room(error);
+        } else {
+            self.fail(Failure::Log(error));
+        }
+    }
+
+    fn spared(&mut self, result: JobResult, now: &Now) {
+        self.log.sparing = false;
+        match result {
+            Ok(wants_another) => {
+                if self.log.spare_prepared(wants_another) {
+                    self.timer.look_again();
+                }
+            }
+            Err(JobError { error, ends_log: true }) => self.fail(Failure::Log(error)),
+            Err(JobError { error, ends_log: false }) => self.log.spare_failed(error, now),
+        }
+    }
+
+    fn witnessed(&mut self, durable: Lsn, now: &Now) {
+        self.log.witnessing = false;
+        self.log.witnessed = self.log.witnessed.max(durable);
+        self.log.last_witness_ns = now.elapsed_ns;
+    }
+
+    /// A mark, a spare or a word to META comes due.
+    fn keep_looks_again_at_ns(&self) -> Option<u64> {
+        let mark = self.unmarked().then(|| self.log.last_write_ns.saturating_add(MARK_AFTER_IDLE_NS));
+        let spare = (self.log.wants_spare && !self.log.sparing).then_some(self.log.spare_after_ns);
+        let behind = self.durable > self.log.witnessed && !self.log.witnessing;
+        let witness = behind.then(|| self.log.last_witness_ns.saturating_add(WITNESS_EVERY_NS));
+        [mark, spare, witness].into_iter().flatten().min()
     }
 
     fn wrote(&mut self, batch: Batch, wants_spare: bool, now: &Now) {
@@ -248,34 +407,39 @@ impl Heart for Machine {
         match hand {
             Hand::Log => self.take_write(&now).or_else(|| self.take_sync(&now)),
             Hand::Write => self.take_write(&now),
-            Hand::Keep => self.take_mark(&now).or_else(|| self.take_spare()),
+            Hand::Keep => {
+                let mark = self.take_mark(&now);
+                mark.or_else(|| self.take_spare(&now)).or_else(|| self.take_witness(&now))
+            }
         }
     }
 
-    /// A failure of a write or a sync ends all log jobs; a spare that could not be prepared is asked for again at the
-    /// next write.
+    /// A failure of a write or a sync ends all log jobs, but for want of room; a spare that could not be prepared is tried
+    /// again.
     fn report(&mut self, outcome: Outcome, now: Now) {
         match (outcome.job, outcome.result) {
             (Job::Write { batch, .. }, Ok(wants_spare)) => self.wrote(batch, wants_spare, &now),
-            (Job::Write { batch, .. }, Err(error)) => {
-                self.log.writing = false;
-                self.buffers.not_written(batch);
-                self.fail(Failure::Log(error));
-            }
+            (Job::Write { batch, .. }, Err(failed)) => self.not_written(batch, failed),
             (Job::Sync { upto }, Ok(_)) => self.synced(upto, &now),
             (Job::Mark { durable, clean, .. }, Ok(wants_spare)) => {
                 self.log.marking = false;
                 (self.log.stamped, self.log.clean_written) = (durable, clean);
                 self.log.wants_spare |= wants_spare;
             }
-            (Job::Sync { .. } | Job::Mark { .. }, Err(error)) => {
-                (self.log.marking, self.log.syncing) = (false, None);
-                self.fail(Failure::Log(error));
+            (Job::Sync { .. }, Err(failed)) => {
+                self.log.syncing = None;
+                self.fail(Failure::Log(failed.error));
             }
-            (Job::Spare, result) => {
-                (self.log.sparing, self.log.wants_spare) = (false, false);
-                self.log.spare_failures += u64::from(result.is_err());
+            (Job::Mark { .. }, Err(failed)) => {
+                self.log.marking = false;
+                self.failed_for_room_or_for_good(failed);
             }
+            (Job::Witness { durable }, Ok(_)) => self.witnessed(durable, &now),
+            (Job::Witness { .. }, Err(failed)) => {
+                self.log.witnessing = false;
+                self.fail(Failure::Log(failed.error));
+            }
+            (Job::Spare, result) => self.spared(result, &now),
         }
     }
 
@@ -312,7 +476,7 @@ impl Heart for Machine {
         let wanted = match hand {
             Hand::Log => self.offers_write() || self.offers_sync(&now),
             Hand::Write => self.offers_write(),
-            Hand::Keep => (self.log.wants_spare && !self.log.sparing) || self.offers_mark(&now),
+            Hand::Keep => self.offers_spare(&now) || self.offers_mark(&now) || self.offers_witness(&now),
         };
         wanted && self.failure.is_none()
     }
@@ -333,7 +497,7 @@ impl Heart for Machine {
             // Whoever has a job looks when it is done.
             Hand::Log | Hand::Write if self.log.is_busy() => None,
             Hand::Log | Hand::Write => earlier(self.log.unwritten_sync_by_ns, self.log.written_sync_by_ns),
-            Hand::Keep => self.unmarked().then(|| self.log.last_write_ns.saturating_add(MARK_AFTER_IDLE_NS)),
+            Hand::Keep => self.keep_looks_again_at_ns(),
         }
     }
 

@@ -5,7 +5,7 @@
 //!
 //! # The life of a record, in one hold
 //!
-//! room is reserved, or the call is refused as `Busy` → `decide` gives a record or a refusal → LSN → `apply` → encoded
+//! room is reserved, or the call is refused as `NoRoom` → `decide` gives a record or a refusal → LSN → `apply` → encoded
 //! into the open batch. Nothing after the reservation can fail. `apply` takes rights at once (a cancel stops a delivery)
 //! and only says what it gives; the machine queues that as a *release*, which goes when its record has been written, or
 //! is durable. So an undurable record can hold things back, and nothing is seen because of it.
@@ -49,7 +49,7 @@ pub use commands::{Applied, BatchRefusal};
 pub use delivery::MissedSlots;
 pub(crate) use delivery::{Begun, Turn};
 pub use failure::Failure;
-pub(crate) use jobs::{Job, Outcome};
+pub(crate) use jobs::{Job, JobError, Outcome};
 pub(crate) use releases::Level;
 
 use buffers::Buffers;
@@ -143,7 +143,7 @@ impl Machine {
             releases: Releases::default(),
             written: applied,
             durable: applied,
-            log: jobs::LogTurns::new(now),
+            log: jobs::LogTurns::new(applied, now),
             outgoing: Vec::new(),
             in_transit: 0,
             timer: delivery::TimerPlan::new(now),
@@ -207,7 +207,11 @@ impl Machine {
 
     /// Whether a record finds room on its way to the medium; after a failure it does not go there.
     fn room(&self, bytes: usize, room: Room) -> Result<(), NoRoom> {
-        if self.failure.is_some() { Ok(()) } else { self.buffers.room(bytes, room) }
+        if self.failure.is_some() {
+            return Ok(());
+        }
+        self.log.disk_room(room)?;
+        self.buffers.room(bytes, room)
     }
 
     fn queue(&mut self, lsn: Lsn, record: &Record<'_>, effect: Effect, durability: Durability) {

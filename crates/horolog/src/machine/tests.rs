@@ -228,7 +228,8 @@ impl World {
         match self.machine.schedule(&request, durability, &now) {
             Ok(accepted) => self.expect(accepted.value, accepted.lsn, when, payload),
             Err(Refused::Rules(ScheduleRefusal::TooManyTimers { timers_max })) => assert_eq!(timers_max, 64),
-            Err(Refused::Busy(no_room)) => assert!(no_room.unsynced_bytes > 0),
+            Err(Refused::NoRoom(NoRoom::Buffer { unsynced_bytes, .. })) => assert!(unsynced_bytes > 0),
+            Err(Refused::NoRoom(NoRoom::Disk(error))) => assert!(error.is_full()),
             Err(Refused::Poisoned(_)) => assert!(self.machine.failure().is_some()),
             Err(other) => panic!("a timer was refused: {other:?}"),
         }
@@ -355,6 +356,10 @@ impl World {
         if self.rng.one_in(150) {
             let op = if self.rng.one_in(2) { Op::Write } else { Op::Sync };
             self.storage.fail_next(op, 0, Fault::Io);
+        }
+        // Segments are all that is ever created, so this is a full disk.
+        if self.rng.one_in(30) {
+            self.storage.fail_next(Op::Create, 0, Fault::Full);
         }
         self.done.push(perform(&*self.journal, job));
     }
@@ -764,4 +769,141 @@ fn a_buffer_does_not_grow_under_the_lock() {
     }
     let asked = [BATCH_CAPACITY, 900 * request.inline_bytes_max()];
     assert!(capacities.iter().all(|capacity| asked.contains(capacity)), "{capacities:?}");
+}
+
+impl World {
+    /// The keeping thread does what is offered; the world's clock stands.
+    fn keep(&mut self) {
+        let now = self.now();
+        while let Some(job) = Heart::take_job(&mut self.machine, Hand::Keep, now) {
+            let outcome = perform(&*self.journal, job);
+            Heart::report(&mut self.machine, outcome, now);
+        }
+    }
+
+    /// The next `files` segments cannot be made.
+    fn fill_the_disk(&self, files: usize) {
+        (0..files).for_each(|_| self.storage.fail_next(Op::Create, 0, Fault::Full));
+    }
+
+    fn schedules(&mut self) -> bool {
+        let now = self.now();
+        let request = Request::new(When::After { delay_ns: u128::from(SECOND) });
+        match self.machine.schedule(&request, Durability::Synced, &now) {
+            Ok(_) => true,
+            Err(Refused::NoRoom(NoRoom::Disk(error))) if error.is_full() => false,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_new_work_at_once_and_lets_the_rest_end() {
+    let mut world = World::new(7);
+    let (one, other) = (world.after(1, Durability::Synced), world.after(60_000, Durability::Synced));
+    world.flush();
+    world.fill_the_disk(1);
+    world.keep();
+    assert!(!world.schedules());
+    let now = world.now();
+    world.machine.cancel(other, Durability::Synced, &now).expect("a cancel has its room");
+    world.flush();
+    world.pass(5);
+    world.whole_turn();
+    let begun = world.channel.pop().expect("what is pending fires");
+    assert_eq!(begun.token.id, one);
+    let now = world.now();
+    world.machine.complete(begun.token, Durability::Synced, &now).expect("and ends");
+    world.flush();
+    assert_eq!(world.machine.durable, world.machine.state.applied());
+    // Nobody asks: the spare is tried again after a pause.
+    world.keep();
+    assert!(!world.schedules());
+    world.pass(100);
+    world.keep();
+    assert!(world.schedules());
+    assert!(world.machine.failure().is_none());
+}
+
+/// The room that was kept is used up as well: what was applied waits in memory, and nothing is lost or poisoned.
+#[test]
+fn a_disk_without_any_room_refuses_everything_and_writes_what_waited_when_there_is_room() {
+    let mut world = World::new(8);
+    world.flush();
+    let ids: Vec<_> = (0..40).map(|_| world.after(60_000, Durability::Synced)).collect();
+    world.flush();
+    world.fill_the_disk(3);
+    world.keep();
+    let mut cancelled = 0;
+    for &id in &ids {
+        let now = world.now();
+        match world.machine.cancel(id, Durability::Synced, &now) {
+            Ok(_) => cancelled += 1,
+            Err(Refused::NoRoom(NoRoom::Disk(error))) => assert!(error.is_full()),
+            Err(other) => panic!("{other:?}"),
+        }
+        world.flush();
+    }
+    assert!((5..40).contains(&cancelled), "{cancelled}");
+    let (durable, applied) = (world.machine.durable, world.machine.state.applied());
+    assert_eq!(applied.0 - durable.0, 1, "the one that found no room");
+    world.pass(10_000);
+    world.keep();
+    world.pass(10_000);
+    world.keep();
+    world.flush();
+    assert_eq!(world.machine.durable, applied);
+    assert!(world.machine.failure().is_none() && world.schedules());
+}
+
+/// What waits for room when the engine is closed is tried once more, and then told.
+#[test]
+fn a_shutdown_on_a_full_disk_ends() {
+    let mut world = World::new(9);
+    world.flush();
+    world.fill_the_disk(1_000);
+    world.keep();
+    let mut rooms = 0;
+    while let Ok(()) = world.machine.log.disk_room(Room::Reserved) {
+        world.machine.note_clock(&world.now());
+        world.flush();
+        rooms += 1;
+        assert!(rooms < 1_000);
+    }
+    let now = world.now();
+    world.machine.close(&now);
+    world.flush();
+    assert!(matches!(world.machine.failure().map(|it| &**it), Some(Failure::Log(error)) if error.is_full()));
+}
+
+#[test]
+fn meta_is_told_what_is_durable_once_a_second_at_most() {
+    let mut world = World::new(10);
+    world.machine.options.limits.timers_max = 1_000;
+    world.flush();
+    world.keep();
+    let witnessed = |world: &mut World| {
+        let now = world.now();
+        let job = Heart::take_job(&mut world.machine, Hand::Keep, now);
+        if let Some(job) = job {
+            let is_witness = matches!(job, Job::Witness { .. });
+            let outcome = perform(&*world.journal, job);
+            Heart::report(&mut world.machine, outcome, now);
+            return is_witness;
+        }
+        false
+    };
+    let mut told = 0;
+    for _ in 0..300 {
+        world.after(60_000_000, Durability::Synced);
+        world.flush();
+        let due = world
+            .machine
+            .looks_again_at_ns(Hand::Keep)
+            .expect("something is durable that META does not know");
+        assert!(due <= world.now().elapsed_ns + 1_000 * MS);
+        told += u32::from(witnessed(&mut world));
+        world.pass(10);
+    }
+    assert!((2..=3).contains(&told), "{told}");
 }
