@@ -292,6 +292,8 @@ pub enum Misuse {
     TooManySpares,
     /// A view of another directory, or one that is no longer true.
     StaleView,
+    /// A log to be healed that has not failed, or records that are not those after the durable ones.
+    NothingToHeal,
 }
 
 impl fmt::Display for Misuse {
@@ -304,6 +306,9 @@ impl fmt::Display for Misuse {
             Self::SegmentSize => f.write_str("a batch no segment can hold"),
             Self::TooManySpares => f.write_str("more spare segments than can be listed"),
             Self::StaleView => f.write_str("a view that does not fit the directory"),
+            Self::NothingToHeal => {
+                f.write_str("a log that has not failed, or the wrong records to heal it with")
+            }
         }
     }
 }

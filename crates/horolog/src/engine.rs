@@ -14,12 +14,12 @@ use crate::batch::{Batch, BatchOperation};
 use crate::clock::{Timelines, monotonic_ms};
 use crate::due::{Due, NextDue};
 use crate::error::{
-    BatchError, BatchFault, CancelError, NotScheduled, OpenError, RescheduleError, ScheduleError,
+    BatchError, BatchFault, CancelError, HealError, NotScheduled, OpenError, RescheduleError, ScheduleError,
     ScheduleFault, ShutdownError, Unavailable, split, unavailable,
 };
 use crate::journal::{Opened, open_local};
 use crate::machine::{
-    Applied, BatchRefusal, ITEMS_A_TURN, Level, Machine, MachineOptions, Opening, Operation,
+    Applied, BatchRefusal, HealRefused, ITEMS_A_TURN, Level, Machine, MachineOptions, Opening, Operation,
 };
 use crate::options::Options;
 use crate::services::{Core, Services};
@@ -365,6 +365,44 @@ impl Engine {
     /// Has the timer thread look at the clock again: it was moved by hand.
     pub fn clock_moved(&self) {
         self.core.hold(|machine, _| machine.look_again());
+    }
+
+    /// Goes on after a failed write or sync, in this process: everything that was applied and is not durable is written to a
+    /// fresh file, which is linked where the durable part ends. The failed file is neither written nor synced again.
+    ///
+    /// When this returns `Ok`, all of it is durable, and the engine takes commands again. What was [`Indeterminate`] has happened:
+    /// its ticket can be waited for again. An engine that has not failed is healthy: `Ok`, and nothing is done.
+    ///
+    /// [`Indeterminate`]: crate::Indeterminate
+    ///
+    /// # Errors
+    ///
+    /// [`HealError`]; the engine has failed as before. While the disk goes on failing this can be tried again.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let engine = horolog::Engine::open(dir.path())?;
+    /// # use horolog::{HealError, Timer};
+    /// # use std::time::Duration;
+    /// engine.schedule(Timer::after(Duration::from_secs(60)))?;
+    /// match engine.heal() {
+    ///     Ok(()) => {}
+    ///     Err(HealError::Log(again)) => eprintln!("the disk still fails: {again}"),
+    ///     Err(other) => eprintln!("open the directory again: {other}"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn heal(&self) -> Result<(), HealError> {
+        let begun = self.core.hold(|machine, now| machine.begin_heal().map(|job| (job, now)));
+        let (job, now) = match begun {
+            Ok(job) => job,
+            Err(HealRefused::NotFailed) => return Ok(()),
+            Err(HealRefused::InFlight) => return Err(HealError::InFlight),
+            Err(HealRefused::Closed) => return Err(HealError::Closed),
+            Err(HealRefused::Beyond(failure)) => return Err(HealError::Beyond(failure)),
+        };
+        self.core.do_job(job, now);
+        self.core.hold(|machine, _| machine.take_healed()).map_err(HealError::Log)
     }
 
     /// Shuts down in order: calls are refused, nothing new is begun, occurrences that nobody has received are taken back,

@@ -71,8 +71,8 @@ pub enum Unavailable {
     /// It is being shut down, or has been.
     #[error("the engine is closed")]
     Closed,
-    /// A write or a sync failed before; the directory has to be opened again.
-    #[error("an earlier write or sync failed; open the directory again")]
+    /// A write or a sync failed before; the engine has to be healed, or the directory opened again.
+    #[error("an earlier write or sync failed; heal the engine, or open the directory again")]
     Poisoned(#[source] Arc<Failure>),
     /// Too many bytes are on their way to the medium. Room comes back with the next sync.
     #[error("{unsynced_bytes} bytes are not synced yet and the limit is {bytes_max}")]
@@ -92,7 +92,7 @@ pub enum Unavailable {
 }
 
 /// The record of a call was applied, and whether it is on the medium is unknown: the write or the sync that carried it
-/// failed. After the next opening it either counts or never happened.
+/// failed. After the next opening it either counts or never happened; once the engine is healed, it counts.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("it is unknown whether this is on the medium: a write or a sync failed")]
 pub struct Indeterminate {
@@ -234,6 +234,24 @@ impl std::error::Error for BatchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.fault)
     }
+}
+
+/// Why an engine that has failed cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HealError {
+    /// A write or a sync has not come back yet, or somebody else is healing it. Try again.
+    #[error("a write or a sync has not come back yet")]
+    InFlight,
+    /// It is being shut down, or has been.
+    #[error("the engine is closed")]
+    Closed,
+    /// Not the log has failed, or more has happened since than the buffer holds: the directory has to be opened again.
+    #[error("this cannot be healed; open the directory again")]
+    Beyond(#[source] Arc<Failure>),
+    /// The disk still fails, or is full. Try again.
+    #[error("the log cannot be continued in a fresh file")]
+    Log(#[source] LogError),
 }
 
 /// A shutdown that could not keep its promise: what is lost, if anything, is known only after the next opening.

@@ -54,6 +54,10 @@ pub(crate) trait Journal: Send + Sync + std::fmt::Debug {
     /// Prepares room for later writes. May run beside anything. Says whether more is wanted.
     fn prepare(&self) -> Result<bool, LogError>;
 
+    /// After an error has ended it: goes on behind `durable` with these batches, which are all there is behind that, in
+    /// another file. They are durable when this returns. Not beside anything.
+    fn heal(&self, batches: &mut [Batch], durable: Lsn) -> Result<(), LogError>;
+
     /// Whether an error has ended it: nothing is written any more.
     fn has_ended(&self) -> bool;
 }
@@ -66,6 +70,7 @@ pub(crate) fn perform(journal: &dyn Journal, mut job: Job) -> Outcome {
         Job::Mark { durable, tick, clean } => journal.mark(*durable, *tick, *clean),
         Job::Witness { durable } => journal.witness(*durable).map(|()| false),
         Job::Spare => journal.prepare(),
+        Job::Heal { batches, durable } => journal.heal(batches, *durable).map(|()| true),
     };
     let result = result.map_err(|error| JobError { ends_log: journal.has_ended(), error });
     Outcome { job, result }
@@ -116,14 +121,22 @@ fn log_options(options: &Options) -> LogOptions {
 #[derive(Debug)]
 pub(crate) struct LocalJournal {
     writer: Mutex<Writer>,
-    syncer: Syncer,
+    /// Another one after the log was healed.
+    syncer: Mutex<Syncer>,
     monotonic_ms: fn() -> u64,
 }
 
 impl LocalJournal {
     /// `monotonic_ms` tells the log how fast its segments fill.
     pub(crate) fn new((writer, syncer): (Writer, Syncer), monotonic_ms: fn() -> u64) -> Arc<Self> {
-        Arc::new(Self { writer: Mutex::new(writer), syncer, monotonic_ms })
+        Arc::new(Self { writer: Mutex::new(writer), syncer: Mutex::new(syncer), monotonic_ms })
+    }
+}
+
+impl LocalJournal {
+    /// A sync takes long, and is not done with the lock.
+    fn syncer(&self) -> Syncer {
+        self.syncer.lock().clone()
     }
 }
 
@@ -142,7 +155,7 @@ impl Journal for LocalJournal {
 
     /// A file is synced as a whole, so `upto` is always reached.
     fn sync(&self, _upto: Lsn) -> Result<(), LogError> {
-        self.syncer.sync()
+        self.syncer().sync()
     }
 
     fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<bool, LogError> {
@@ -150,7 +163,7 @@ impl Journal for LocalJournal {
         writer.mark(horolog_wal::Lsn(durable.0), tick, clean)?;
         let wants_spare = writer.needs_spare();
         drop(writer);
-        self.syncer.sync()?;
+        self.syncer().sync()?;
         if clean {
             self.witness(durable)?;
         }
@@ -158,7 +171,7 @@ impl Journal for LocalJournal {
     }
 
     fn witness(&self, durable: Lsn) -> Result<(), LogError> {
-        self.syncer.witness(horolog_wal::Lsn(durable.0))
+        self.syncer().witness(horolog_wal::Lsn(durable.0))
     }
 
     fn prepare(&self) -> Result<bool, LogError> {
@@ -171,7 +184,15 @@ impl Journal for LocalJournal {
         Ok(writer.needs_spare())
     }
 
+    fn heal(&self, batches: &mut [Batch], durable: Lsn) -> Result<(), LogError> {
+        let mut buffers: Vec<_> = batches.iter_mut().map(|batch| &mut batch.buf).collect();
+        let mut writer = self.writer.lock();
+        let healed = writer.heal(&mut buffers, horolog_wal::Lsn(durable.0), (self.monotonic_ms)())?;
+        *self.syncer.lock() = healed;
+        Ok(())
+    }
+
     fn has_ended(&self) -> bool {
-        self.syncer.is_poisoned()
+        self.syncer().is_poisoned()
     }
 }

@@ -60,8 +60,8 @@ pub use clock::{Clock, ClockTimes, SystemClock};
 pub use due::{Due, NextDue, Occurrence};
 pub use engine::{ApplyBatchError, DueAt, Engine};
 pub use error::{
-    BatchError, BatchFault, CancelError, Indeterminate, NotScheduled, OpenError, OutcomeError, OutcomeFault,
-    RescheduleError, ScheduleError, ScheduleFault, ShutdownError, Unavailable,
+    BatchError, BatchFault, CancelError, HealError, Indeterminate, NotScheduled, OpenError, OutcomeError,
+    OutcomeFault, RescheduleError, ScheduleError, ScheduleFault, ShutdownError, Unavailable,
 };
 pub use horolog_recovery::{RecoveryError, Report};
 pub use horolog_state::{

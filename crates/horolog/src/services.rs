@@ -265,7 +265,8 @@ impl Core {
 
     /// What failed, for somebody whose record it carried.
     pub(crate) fn indeterminate(&self) -> Indeterminate {
-        let failure = self.hold(|machine, _| machine.failure().cloned());
+        // It may have been healed since.
+        let failure = self.hold(|machine, _| machine.last_failure().cloned());
         let unknown = || Arc::new(Failure::Panicked { thread: "an unknown thread" });
         Indeterminate { failure: failure.unwrap_or_else(unknown) }
     }

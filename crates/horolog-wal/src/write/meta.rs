@@ -47,9 +47,16 @@ impl MetaWriter {
             state: MetaState::Initialising,
             listed: Vec::new(),
         };
-        let meta = Meta { seq: 1, ..blank.clone() };
+        Self::place(storage, blank)
+    }
+
+    /// Puts a file that says `meta`, and nothing else, in the place of META. The old one is not written any more: after a
+    /// failed sync nobody knows what is in it.
+    pub(super) fn place(storage: Arc<dyn Storage>, meta: Meta) -> Result<Self, StorageError> {
+        let next = Meta { seq: meta.seq + 1, ..meta.clone() };
+        let (first, second) = if meta.seq.is_multiple_of(2) { (&meta, &next) } else { (&next, &meta) };
         let mut bytes = Vec::with_capacity(META_LEN);
-        for slot in [&blank, &blank, &meta, &meta] {
+        for slot in [first, first, second, second] {
             bytes.extend_from_slice(&slot.encode());
         }
         match storage.remove(META_TEMPORARY) {
@@ -61,7 +68,7 @@ impl MetaWriter {
         file.sync()?;
         storage.rename(META_TEMPORARY, META_FILE)?;
         storage.sync_dir()?;
-        Self::resume(storage, meta)
+        Self::resume(storage, next)
     }
 
     /// Goes on from `meta`, which was read.

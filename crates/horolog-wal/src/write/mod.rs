@@ -1,5 +1,6 @@
 //! Writing a log: opening it, appending, rotating, syncing beside the writer.
 
+mod heal;
 mod meta;
 mod open;
 mod spare;

@@ -59,6 +59,7 @@ pub fn open_writer(
     writer.shared.begin(made.header.segment_id);
     syncer.sync()?;
     writer.learn(writer.tail);
+    writer.durable_end = writer.end();
     writer.shared.update_meta(|meta| {
         meta.update(|meta| enthrone(meta, view, &made, writer.tail))?;
         // Both pairs of slots say so before anything is removed.
@@ -168,6 +169,7 @@ fn begin(
         tail: view.durable,
         chain: view.cut.chain,
         durable: view.durable,
+        durable_end: view.cut,
         ends: VecDeque::new(),
         engine_tick: view.engine_tick,
         now_ms,

@@ -7,7 +7,7 @@ use horolog_storage::{File, StorageError};
 
 use super::meta::MetaWriter;
 use crate::error::LogError;
-use crate::format::meta::Listed;
+use crate::format::meta::{Listed, Meta};
 use crate::lsn::Lsn;
 
 /// What the writer, its syncers and its preparers have in common.
@@ -133,6 +133,11 @@ impl Shared {
     pub(super) fn witness(&self, durable: Lsn) -> Result<(), LogError> {
         let head = self.durable_head.load(Ordering::Acquire);
         self.update_meta(|meta| meta.witness(durable, head))
+    }
+
+    /// What META said after the last update that went well.
+    pub(super) fn last_meta(&self) -> Meta {
+        self.meta.lock().unwrap_or_else(PoisonError::into_inner).meta().clone()
     }
 
     /// A listed segment will never be used.

@@ -60,8 +60,10 @@ pub struct Writer {
     /// The chain value of the last batch.
     pub(super) chain: u64,
     pub(super) durable: Lsn,
+    /// The batch that ends with `durable`: where the log is continued should what follows be lost.
+    pub(super) durable_end: Boundary,
     /// Where batches beyond `durable` end: the only LSNs that may be stamped.
-    pub(super) ends: VecDeque<Lsn>,
+    pub(super) ends: VecDeque<Boundary>,
     pub(super) engine_tick: u64,
     pub(super) now_ms: u64,
     /// In the order of their ids, which is the order of their use. The last one is the reserve: it is asked for as soon
@@ -94,6 +96,14 @@ impl Segment {
             blocks: Vec::new(),
             begun_ms,
         }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn capacity_blocks(&self) -> u32 {
+        self.capacity_blocks
     }
 
     /// Whether a batch fits, with a SEAL behind it.
@@ -220,7 +230,7 @@ impl Writer {
         block_offset(self.segment.capacity_blocks)
     }
 
-    fn blank(&self, blocks: u32) -> BlankSegment {
+    pub(super) fn blank(&self, blocks: u32) -> BlankSegment {
         BlankSegment {
             storage: Arc::clone(&self.storage),
             uuid: self.uuid,
@@ -239,7 +249,7 @@ impl Writer {
         if fill_ms < FAST_FILL_MS { newest_bytes * 2 } else { self.segment_bytes() / 2 }
     }
 
-    fn check_batch(&self, batch: &mut BatchBuf) -> Result<(), LogError> {
+    pub(super) fn check_batch(&self, batch: &mut BatchBuf) -> Result<(), LogError> {
         batch.seal();
         if batch.is_spoiled() {
             return Err(LogError::Misuse(Misuse::SpoiledBatch));
@@ -259,7 +269,8 @@ impl Writer {
         if stamp.flags != 0 {
             return Err(LogError::Misuse(Misuse::Flags(stamp.flags)));
         }
-        if stamp.durable_lsn > self.durable && self.ends.binary_search(&stamp.durable_lsn).is_err() {
+        let ends_there = |lsn| self.ends.binary_search_by_key(&lsn, |end| end.last_lsn).is_ok();
+        if stamp.durable_lsn > self.durable && !ends_there(stamp.durable_lsn) {
             return Err(LogError::Misuse(Misuse::Stamp(stamp.durable_lsn)));
         }
         Ok(())
@@ -268,7 +279,8 @@ impl Writer {
     /// Remembers what is durable. An owner that knows less than the log, after a rotation, takes nothing back.
     pub(super) fn learn(&mut self, durable: Lsn) {
         self.durable = self.durable.max(durable);
-        while self.ends.front().is_some_and(|end| *end <= self.durable) {
+        while let Some(end) = self.ends.front().filter(|end| end.last_lsn <= self.durable) {
+            self.durable_end = *end;
             self.ends.pop_front();
         }
     }
@@ -306,7 +318,7 @@ impl Writer {
         self.write_seal()?;
         self.shared.switch(&next.file)?;
         self.learn(self.tail);
-        let before = Boundary { segment: self.segment.id, last_lsn: self.tail, chain: self.chain };
+        let before = self.end();
         self.segment = Segment::new(next, self.now_ms);
         let mut batch = BatchBuf::new();
         push_link(&mut batch, before, self.epoch, LinkReason::Rotated);
@@ -322,6 +334,11 @@ impl Writer {
         batch.push_internal(SEAL_KIND, |body| seal.encode(body));
         self.segment.blocks = seal.blocks;
         self.write(&mut batch, BatchFlags::SEAL)
+    }
+
+    /// Where the last batch ended.
+    pub(super) fn end(&self) -> Boundary {
+        Boundary { segment: self.segment.id, last_lsn: self.tail, chain: self.chain }
     }
 
     /// Writes a batch where the last one ended. The room was checked.
@@ -359,7 +376,7 @@ impl Writer {
         self.chain = header.chain(header_crc);
         if lsns > 0 {
             self.tail = Lsn(self.tail.0 + lsns);
-            self.ends.push_back(self.tail);
+            self.ends.push_back(self.end());
         }
     }
 }

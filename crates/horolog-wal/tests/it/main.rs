@@ -6,6 +6,7 @@
 mod crash;
 mod damage;
 mod format;
+mod heal;
 mod lifecycle;
 mod meta;
 mod rig;

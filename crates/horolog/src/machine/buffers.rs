@@ -169,6 +169,30 @@ impl Buffers {
         self.closed.push_front(batch);
     }
 
+    /// All batches, to be written anew; what comes from now on is behind them.
+    pub(crate) fn take_all(&mut self) -> Vec<Batch> {
+        let mut all: Vec<Batch> = self.unsynced.drain(..).collect();
+        all.extend(self.closed.drain(..));
+        all.extend(self.open.take());
+        self.writing_bytes = self.bytes;
+        all
+    }
+
+    /// The batches taken were not written, or may not have been.
+    pub(crate) fn put_back(&mut self, batches: Vec<Batch>) {
+        self.writing_bytes = 0;
+        for batch in batches.into_iter().rev() {
+            self.closed.push_front(batch);
+        }
+    }
+
+    /// The batches taken are on the medium.
+    pub(crate) fn healed(&mut self, batches: Vec<Batch>) {
+        self.bytes -= self.writing_bytes;
+        self.writing_bytes = 0;
+        self.discarded.extend(batches.into_iter().map(|batch| batch.buf));
+    }
+
     /// Everything up to `durable` is on the medium; its bytes are let go. Says whether room came back.
     pub(crate) fn synced(&mut self, durable: Lsn) -> bool {
         let before = self.bytes;

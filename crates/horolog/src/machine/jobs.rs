@@ -67,6 +67,13 @@ pub(crate) enum Job {
     },
     /// Prepare a spare segment.
     Spare,
+    /// After a failure: write all that is not durable to a fresh segment. No hand takes it; whoever asks for it does it.
+    Heal {
+        /// Every record behind `durable`, in order.
+        batches: Vec<Batch>,
+        /// What the failure left.
+        durable: Lsn,
+    },
 }
 
 /// A job as it ended.
@@ -193,6 +200,22 @@ impl LogTurns {
         if !self.writing {
             self.written_sync_by_ns = None;
         }
+    }
+
+    /// Somebody has a job to report.
+    pub(super) fn has_job_out(&self) -> bool {
+        self.is_busy() || self.sparing || self.witnessing
+    }
+
+    /// The log goes on in another file, with everything up to `durable` in it.
+    pub(super) fn healed(&mut self, durable: Lsn, now: &Now) {
+        self.disk = DiskRoom::Enough;
+        self.wants_spare = true;
+        self.spare_after_ns = 0;
+        self.witnessed = durable;
+        self.last_witness_ns = now.elapsed_ns;
+        self.last_write_ns = now.elapsed_ns;
+        (self.unwritten_sync_by_ns, self.written_sync_by_ns) = (None, None);
     }
 
     /// Somebody has a write, a sync or a mark to report.
@@ -440,6 +463,7 @@ impl Heart for Machine {
                 self.fail(Failure::Log(failed.error));
             }
             (Job::Spare, result) => self.spared(result, &now),
+            (Job::Heal { batches, durable }, result) => self.report_heal(batches, durable, result, &now),
         }
     }
 
@@ -511,5 +535,6 @@ impl Heart for Machine {
 
     fn panicked(&mut self, thread: &'static str) {
         self.fail(Failure::Panicked { thread });
+        self.healing_panicked();
     }
 }

@@ -49,6 +49,7 @@ pub use commands::{Applied, BatchRefusal};
 pub use delivery::MissedSlots;
 pub(crate) use delivery::{Begun, Turn};
 pub use failure::Failure;
+pub(crate) use failure::HealRefused;
 pub(crate) use jobs::{Job, JobError, Outcome};
 pub(crate) use releases::Level;
 
@@ -110,6 +111,7 @@ pub(crate) struct Machine {
     in_transit: usize,
     timer: delivery::TimerPlan,
     failure: Option<Arc<Failure>>,
+    healing: failure::Healing,
     /// Failures of dropped occurrences for which there was no room.
     dropped: Vec<(Token, FailCause)>,
     closing: Closing,
@@ -148,6 +150,7 @@ impl Machine {
             in_transit: 0,
             timer: delivery::TimerPlan::new(now),
             failure: None,
+            healing: failure::Healing::default(),
             dropped: Vec::new(),
             closing: Closing::No,
         };
@@ -192,10 +195,11 @@ impl Machine {
         let lsn = self.state.applied().next();
         match self.state.apply(lsn, record) {
             Ok(effect) => {
-                // After a failure nothing is written any more: what goes on goes on in memory.
                 if self.failure.is_none() {
                     self.buffers.push(lsn, record);
                     self.log.note(lsn, durability, now);
+                } else {
+                    self.keep_for_healing(lsn, record);
                 }
                 self.queue(lsn, record, effect, durability);
             }

@@ -93,6 +93,7 @@ struct World {
     model: BTreeMap<TimerId, Expected>,
     fingerprints: BTreeMap<u64, Fingerprint>,
     crashes: u32,
+    heals: u32,
     serial: u64,
     /// The wall clock at its highest: a timer may have become ready before the clock was set back.
     civil_ns_max: u64,
@@ -149,6 +150,7 @@ impl World {
             model: BTreeMap::new(),
             fingerprints: BTreeMap::new(),
             crashes: 0,
+            heals: 0,
             serial: 0,
             civil_ns_max: times.wall_ns,
             forgot_deliveries: false,
@@ -172,6 +174,7 @@ impl World {
             16..=17 => self.report_job(),
             18..=19 => self.turn(),
             20..=21 => self.consume(),
+            22 if self.machine.failure().is_some() => self.heal(),
             22 => self.move_clock(),
             _ if self.rng.one_in(6) => self.crash(),
             _ => self.consume(),
@@ -353,7 +356,7 @@ impl World {
         }
         let index = usize::try_from(self.rng.below(self.taken.len() as u64)).expect("an index");
         let job = self.taken.remove(index);
-        if self.rng.one_in(150) {
+        if self.rng.one_in(50) {
             let op = if self.rng.one_in(2) { Op::Write } else { Op::Sync };
             self.storage.fail_next(op, 0, Fault::Io);
         }
@@ -362,6 +365,36 @@ impl World {
             self.storage.fail_next(Op::Create, 0, Fault::Full);
         }
         self.done.push(perform(&*self.journal, job));
+    }
+
+    /// Everybody comes back, and the log is continued in another file; now and then the disk fails again meanwhile.
+    fn heal(&mut self) {
+        while !self.taken.is_empty() {
+            let job = self.taken.remove(0);
+            self.done.push(perform(&*self.journal, job));
+        }
+        while !self.done.is_empty() {
+            self.report_job();
+        }
+        if self.rng.one_in(4) {
+            let (op, after) = (if self.rng.one_in(2) { Op::Write } else { Op::Sync }, self.rng.below(4));
+            self.storage.fail_next(op, after, Fault::Io);
+        }
+        let applied = self.machine.state().applied();
+        let job =
+            self.machine.begin_heal().expect("the log failed, and the buffer holds what happened since");
+        // Timers go on meanwhile.
+        self.turn();
+        let outcome = perform(&*self.journal, job);
+        let now = self.now();
+        Heart::report(&mut self.machine, outcome, now);
+        match self.machine.take_healed() {
+            Ok(()) => {
+                assert!(self.machine.failure().is_none() && self.machine.durable >= applied);
+                self.heals += 1;
+            }
+            Err(_) => assert!(self.machine.failure().is_some()),
+        }
     }
 
     fn report_job(&mut self) {
@@ -540,13 +573,16 @@ fn live(seed: u64, steps: u32) -> World {
 #[test]
 fn whatever_happens_every_promise_holds() {
     let seeds = std::env::var("HOROLOG_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(25);
-    let mut crashes = 0;
+    let (mut crashes, mut heals) = (0, 0);
     let first = std::env::var("HOROLOG_FIRST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     for seed in first..first + seeds {
         println!("seed {seed}");
-        crashes += u64::from(live(seed, 400).crashes);
+        let world = live(seed, 400);
+        crashes += u64::from(world.crashes);
+        heals += u64::from(world.heals);
     }
     assert!(crashes > seeds, "only {crashes} crashes: the worlds are too quiet");
+    assert!(heals > seeds / 10, "only {heals} failures were healed");
 }
 
 // Findings, each with the story that it came with.
@@ -906,4 +942,95 @@ fn meta_is_told_what_is_durable_once_a_second_at_most() {
         world.pass(10);
     }
     assert!((2..=3).contains(&told), "{told}");
+}
+
+/// What was indeterminate has happened, and the engine takes commands again.
+#[test]
+fn a_healed_engine_has_everything_durable_and_goes_on() {
+    let mut world = World::new(11);
+    let first = world.after(60_000, Durability::Synced);
+    world.flush();
+    let before = world.machine.durable;
+    let second = world.after(60_000, Durability::Synced);
+    world.storage.fail_next(Op::Sync, 0, Fault::Io);
+    world.flush();
+    let now = world.now();
+    assert!(matches!(world.machine.cancel(first, Durability::Synced, &now), Err(Refused::Poisoned(_))));
+    assert_eq!(world.machine.durable, before);
+    world.heal();
+    assert_eq!(world.machine.durable, world.machine.state().applied());
+    let now = world.now();
+    world.machine.cancel(first, Durability::Synced, &now).expect("it takes commands again");
+    world.flush();
+    let after = recover(&world.storage.power_cut(&mut || false), &LogOptions::small()).expect("sound").state;
+    assert!(after.view(first).is_none() && after.view(second).is_some());
+}
+
+/// What happens after a failure is kept for as long as the buffer lasts, and no longer.
+#[test]
+fn an_engine_that_has_forgotten_records_is_not_healed() {
+    let mut world = World::new(12);
+    let often = std::num::NonZeroU32::MAX;
+    let retry = Retry { failures_max: often, deliveries_max: often, backoff_base_ns: MS, backoff_max_ns: MS };
+    let request = Request { retry, ..Request::new(When::After { delay_ns: 0 }) };
+    let now = world.now();
+    world.machine.schedule(&request, Durability::Synced, &now).expect("there is room");
+    world.flush();
+    world.storage.fail_next(Op::Write, 0, Fault::Io);
+    world.after(60_000, Durability::Synced);
+    world.flush();
+    let mut rounds = 0;
+    loop {
+        match world.machine.begin_heal() {
+            // Not this time: the disk still fails.
+            Ok(job) => {
+                world.storage.fail_next(Op::Create, 0, Fault::Io);
+                let (outcome, now) = (perform(&*world.journal, job), world.now());
+                Heart::report(&mut world.machine, outcome, now);
+                world.machine.take_healed().expect_err("nothing can be created");
+            }
+            Err(HealRefused::Beyond(_)) => break,
+            Err(other) => panic!("{other:?}"),
+        }
+        world.pass(10);
+        world.whole_turn();
+        let begun = world.channel.pop().expect("it comes again and again");
+        let now = world.now();
+        world.machine.drop_delivery(begun.token, FailCause::Dropped, &now);
+        world.settle();
+        rounds += 1;
+        assert!(rounds < 10_000);
+    }
+    assert!(rounds > 100, "the buffer holds more than {rounds} rounds");
+}
+
+#[test]
+fn only_a_log_that_failed_is_healed() {
+    let mut world = World::new(13);
+    world.flush();
+    assert!(matches!(world.machine.begin_heal(), Err(HealRefused::NotFailed)));
+    world.machine.fail(Failure::Panicked { thread: "a test" });
+    assert!(matches!(world.machine.begin_heal(), Err(HealRefused::Beyond(_))));
+}
+
+/// A sync that has not come back may still be inside the file.
+#[test]
+fn nothing_is_healed_while_a_job_is_out() {
+    let mut world = World::new(14);
+    world.after(60_000, Durability::Synced);
+    let now = world.now();
+    let write = Heart::take_job(&mut world.machine, Hand::Log, now).expect("a write");
+    let outcome = perform(&*world.journal, write);
+    Heart::report(&mut world.machine, outcome, now);
+    let sync = Heart::take_job(&mut world.machine, Hand::Log, now).expect("a sync");
+    world.storage.fail_next(Op::Sync, 0, Fault::Io);
+    let outcome = perform(&*world.journal, sync);
+    let spare = Heart::take_job(&mut world.machine, Hand::Keep, now).expect("a spare");
+    Heart::report(&mut world.machine, outcome, now);
+    assert!(world.machine.failure().is_some());
+    assert!(matches!(world.machine.begin_heal(), Err(HealRefused::InFlight)));
+    let outcome = perform(&*world.journal, spare);
+    Heart::report(&mut world.machine, outcome, now);
+    world.heal();
+    assert!(world.machine.failure().is_none());
 }

@@ -399,6 +399,11 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
         (idle.notified, idle.looks_at_ns) = (false, u64::MAX);
     }
 
+    /// Does a job that the caller got from the heart.
+    pub(crate) fn do_job(&self, job: H::Job, taken_at: H::Now) {
+        self.perform(job, taken_at, Left::ToLogHands);
+    }
+
     /// Does the jobs of a kind on this thread until there is none.
     pub(crate) fn do_jobs(&self, hand: Hand) {
         while let Some((job, now)) = self.hold(|heart, now| Some((heart.take_job(hand, now)?, now))) {
