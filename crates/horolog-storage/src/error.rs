@@ -93,7 +93,8 @@ impl StorageError {
     }
 
     /// The error for `op` on `path`: the two kinds callers branch on get a variant of their own.
-    pub(crate) fn from_io(op: Op, path: &Path, offset: Option<u64>, source: io::Error) -> Self {
+    #[must_use]
+    pub fn from_io(op: Op, path: &Path, offset: Option<u64>, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::NotFound => Self::NotFound { path: path.to_owned() },
             io::ErrorKind::AlreadyExists => Self::Exists { path: path.to_owned() },
