@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use arbitrary::{Arbitrary, Unstructured};
 use crc32fast::Hasher;
-use horolog_storage::{MemStorage, Storage};
+use horolog_sim::SimDisk;
+use horolog_storage::Storage;
 use horolog_wal::{
     BATCH_HEADER_LEN, BLOCK_LEN, BatchBuf, BatchFlags, BatchHeader, Context, Link, LinkReason, LogError,
     LogOptions, LogView, Lsn, Seal, SegmentHeader, Stamp, Syncer, Writer, open_writer, read_log,
@@ -83,7 +84,7 @@ fn records(view: &LogView) -> Records {
 // Raw ----------------------------------------------------------------------------------------------------------------
 
 fn raw(files: &[(u8, &[u8])]) {
-    let disk = Arc::new(MemStorage::new(1));
+    let disk = Arc::new(SimDisk::new(1));
     for (id, bytes) in files {
         disk.put(&segment_name(u64::from(*id)), bytes);
     }
@@ -94,7 +95,7 @@ fn raw(files: &[(u8, &[u8])]) {
 }
 
 /// Opens a log that was read, appends to it, and reads it again.
-fn go_on(disk: Arc<MemStorage>, view: &LogView) -> Result<(), LogError> {
+fn go_on(disk: Arc<SimDisk>, view: &LogView) -> Result<(), LogError> {
     let mut model = records(view);
     let (writer, syncer) = open_writer(disk.clone(), view, &options(), 0)?;
     assert_eq!(writer.tail(), view.valid);
@@ -174,7 +175,7 @@ struct Place {
 }
 
 fn forged(segments: &[Forged]) {
-    let disk = Arc::new(MemStorage::new(1));
+    let disk = Arc::new(SimDisk::new(1));
     let mut places = vec![Place::default()];
     for (number, segment) in (1..).zip(segments) {
         forge(&disk, segment, number, &mut places);
@@ -186,7 +187,7 @@ fn forged(segments: &[Forged]) {
     }
 }
 
-fn forge(disk: &MemStorage, forged: &Forged, number: u64, places: &mut Vec<Place>) {
+fn forge(disk: &SimDisk, forged: &Forged, number: u64, places: &mut Vec<Place>) {
     let id = forged.id.about(number);
     let header = |capacity_blocks| SegmentHeader {
         uuid: if forged.other_uuid && forged.link_to % 8 == 7 { 2 } else { 1 },
@@ -383,7 +384,7 @@ impl Life {
 
 /// A log over its lives.
 struct History {
-    disk: Arc<MemStorage>,
+    disk: Arc<SimDisk>,
     /// All records that can still be there.
     model: Records,
     /// What was promised, in this life and those before.
@@ -456,7 +457,7 @@ impl History {
 }
 
 fn damaged(steps: &[Step], damage: &[Damage]) {
-    let disk = Arc::new(MemStorage::new(1));
+    let disk = Arc::new(SimDisk::new(1));
     let mut history = History { disk, model: Records::new(), acked: 0, life: None };
     history.open();
     for step in steps {
@@ -477,7 +478,7 @@ fn damaged(steps: &[Step], damage: &[Damage]) {
     }
 }
 
-fn inflict(disk: &MemStorage, damage: &Damage) {
+fn inflict(disk: &SimDisk, damage: &Damage) {
     let files = disk.files();
     let name_of = |file: u8| usize::from(file).checked_rem(files.len()).map(|at| files[at].clone());
     let flip = |(name, len): (String, u64), offset: u64, mask| {

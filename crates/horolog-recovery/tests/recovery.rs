@@ -4,18 +4,19 @@
 use std::sync::Arc;
 
 use horolog_recovery::{Recovered, RecoveryError, missed, recover, verify};
+use horolog_sim::SimDisk;
 use horolog_state::codec::{RecordFault, encode};
 use horolog_state::{
     Cancel, ClockReading, DueTime, Epoch, Lsn, Misfit, Now, Put, Record, Tick, TickLen, Timeline, TimerId,
 };
-use horolog_storage::{MemStorage, Storage};
+use horolog_storage::Storage;
 use horolog_wal::{BatchBuf, LogOptions, Stamp, open_writer, read_log};
 
 const LEN: TickLen = TickLen::MILLISECOND;
 
 /// A log with these records, kind and body.
-fn log(records: &[(u8, Vec<u8>)]) -> Arc<MemStorage> {
-    let storage = Arc::new(MemStorage::new(1));
+fn log(records: &[(u8, Vec<u8>)]) -> Arc<SimDisk> {
+    let storage = Arc::new(SimDisk::new(1));
     let view = read_log(&*storage, &LogOptions::small()).expect("nothing is there");
     let shared: Arc<dyn Storage> = storage.clone();
     let (mut writer, syncer) = open_writer(shared, &view, &LogOptions::small(), 0).expect("the disk works");

@@ -1,8 +1,8 @@
 //! The only crate of Horolog that touches files.
 //!
 //! [`Storage`] is one directory; [`File`] is one file of it. Everything above reads and writes through these two traits,
-//! so that the same log and the same recovery run over a real directory ([`OsStorage`]) and over a disk that lives in
-//! memory and can lose power at any sector ([`MemStorage`]).
+//! so that the same log and the same recovery run over a real directory ([`OsStorage`]) and, in tests, over a simulated disk
+//! that loses power at any sector (the crate `horolog-sim`).
 //!
 //! # What is durable when
 //!
@@ -30,7 +30,6 @@
 
 mod contents;
 mod error;
-mod mem;
 mod os;
 
 use std::fmt::Debug;
@@ -39,7 +38,6 @@ use std::sync::Arc;
 
 pub use contents::Contents;
 pub use error::{Op, StorageError};
-pub use mem::{Fault, MemStorage};
 pub use os::{OsStorage, boot_id, host_name};
 
 /// The name of the lock file. It is created once and never deleted: deleting it would let two writers hold two locks.
@@ -76,7 +74,7 @@ pub trait Storage: Send + Sync + Debug {
     /// after five more tries 50 ms apart: the descriptor of a killed process can outlive it for a moment.
     fn lock(&self) -> Result<Box<dyn LockGuard>, StorageError>;
 
-    /// Fills `bytes` with numbers nobody can guess, for salts and identities. Seeded in [`MemStorage`].
+    /// Fills `bytes` with numbers nobody can guess, for salts and identities.
     fn entropy(&self, bytes: &mut [u8]) -> Result<(), StorageError>;
 
     /// Where this is, for messages.

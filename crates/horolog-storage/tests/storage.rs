@@ -1,16 +1,17 @@
-//! Both backends keep the same promises; the names say which.
+//! The real directory and the simulated disk keep the same promises; the names say which.
 
 #![cfg(test)]
 
 use std::sync::Arc;
 
-use horolog_storage::{Fault, File, MemStorage, Op, OsStorage, Storage, StorageError};
+use horolog_sim::SimDisk;
+use horolog_storage::{File, OsStorage, Storage, StorageError};
 
-/// Runs a test over a real directory and over one in memory.
+/// Runs a test over a real directory and over a simulated disk.
 fn both(test: impl Fn(Arc<dyn Storage>)) {
     let dir = tempfile::tempdir().unwrap();
     test(Arc::new(OsStorage::open_or_create(dir.path().join("a/b")).unwrap()));
-    test(Arc::new(MemStorage::new(1)));
+    test(Arc::new(SimDisk::new(1)));
 }
 
 fn read(file: &dyn File, offset: u64, len: usize) -> Vec<u8> {
@@ -122,97 +123,4 @@ fn a_file_is_not_a_directory() {
     storage.create("a").unwrap();
     assert!(OsStorage::open_existing(dir.path().join("a")).is_err());
     assert!(matches!(OsStorage::open_existing(dir.path().join("b")), Err(StorageError::NotFound { .. })));
-}
-
-fn synced(bytes: &[u8]) -> MemStorage {
-    let disk = MemStorage::new(7);
-    let file = disk.create("a").unwrap();
-    file.write_at(bytes, 0).unwrap();
-    file.sync().unwrap();
-    disk.sync_dir().unwrap();
-    disk
-}
-
-#[test]
-fn a_power_cut_keeps_any_subset_of_unsynced_sectors() {
-    let disk = synced(&[1; 2048]);
-    disk.open("a").unwrap().write_at(&[2; 1024], 256).unwrap();
-    for subset in 0..8 {
-        let mut asked = 0;
-        let after = disk.power_cut(&mut || {
-            asked += 1;
-            subset & (1 << (asked - 1)) != 0
-        });
-        assert_eq!(asked, 3, "three sectors are touched");
-        let bytes = after.bytes("a").unwrap();
-        let expected =
-            |at: usize| if subset & (1 << (at / 512)) != 0 && (256..1280).contains(&at) { 2 } else { 1 };
-        assert!(bytes.iter().enumerate().all(|(at, &byte)| byte == expected(at)), "{subset}");
-    }
-}
-
-#[test]
-fn a_new_file_without_a_synced_directory_may_be_gone_however_synced_its_bytes_are() {
-    let disk = MemStorage::new(7);
-    let file = disk.create("a").unwrap();
-    file.write_at(b"x", 0).unwrap();
-    file.sync().unwrap();
-    assert!(disk.power_cut(&mut || false).files().is_empty());
-    assert_eq!(disk.power_cut(&mut || true).bytes("a").unwrap(), b"x");
-}
-
-#[test]
-fn a_rename_is_found_done_undone_or_with_both_names() {
-    let disk = synced(b"x");
-    disk.rename("a", "b").unwrap();
-    let names = |answers: &[bool]| {
-        let mut answers = answers.iter().copied();
-        let after = disk.power_cut(&mut || answers.next().unwrap());
-        after.files().into_iter().map(|(name, _)| name).collect::<String>()
-    };
-    assert_eq!(names(&[false]), "a");
-    assert_eq!(names(&[true, true]), "b");
-    assert_eq!(names(&[true, false]), "ab");
-}
-
-#[test]
-fn a_process_kill_keeps_what_was_written_and_does_not_make_it_durable() {
-    let disk = synced(b"x");
-    disk.open("a").unwrap().write_at(b"y", 0).unwrap();
-    let after = disk.process_kill();
-    assert_eq!(after.bytes("a").unwrap(), b"y");
-    assert_eq!(after.power_cut(&mut || false).bytes("a").unwrap(), b"x");
-}
-
-#[test]
-fn a_failed_sync_is_not_made_good_by_the_next_one() {
-    let disk = synced(b"x");
-    let file = disk.open("a").unwrap();
-    file.write_at(b"y", 0).unwrap();
-    disk.fail_next(Op::Sync, 0, Fault::Io);
-    assert!(file.sync().is_err());
-    file.sync().unwrap();
-    assert_eq!(disk.power_cut(&mut || false).bytes("a").unwrap(), b"x");
-    assert_eq!(disk.bytes("a").unwrap(), b"y");
-}
-
-#[test]
-fn faults_come_when_they_are_due_and_a_full_disk_is_known_as_one() {
-    let disk = synced(b"");
-    let file = disk.open("a").unwrap();
-    disk.fail_next(Op::Write, 1, Fault::Full);
-    file.write_at(b"ab", 0).unwrap();
-    assert!(file.write_at(b"cd", 2).unwrap_err().is_full());
-    assert_eq!(disk.bytes("a").unwrap(), b"abc", "half of a failed write is there");
-    file.write_at(b"cd", 2).unwrap();
-}
-
-#[test]
-fn a_halted_machine_changes_nothing_any_more() {
-    let disk = synced(b"");
-    disk.halt_after(1);
-    let file = disk.open("a").unwrap();
-    file.write_at(b"x", 0).unwrap();
-    assert!(file.write_at(b"y", 0).is_err() && file.sync().is_err() && disk.create("b").is_err());
-    assert_eq!(disk.process_kill().bytes("a").unwrap(), b"x");
 }

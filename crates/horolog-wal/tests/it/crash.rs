@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use horolog_storage::MemStorage;
+use horolog_sim::{Rng, SimDisk};
 use horolog_wal::{LogError, LogState, LogView};
 
-use crate::rig::{Model, Rig, Rng, check, mem, read, records};
+use crate::rig::{Model, Rig, check, mem, read, records};
 
 /// How the remains of a power cut are chosen: nothing, everything, or any mixture.
 fn keeper(rng: &mut Rng) -> impl FnMut() -> bool {
-    let mut rng = Rng(rng.next());
+    let mut rng = Rng::new(rng.next());
     let of_eight = [0, 1, 4, 7, 8][rng.below(5) as usize];
     move || rng.below(8) < of_eight
 }
@@ -29,7 +29,7 @@ fn step(rig: &mut Rig) -> Result<(), LogError> {
 }
 
 /// A life: opens, works until the machine halts or `steps` are done. Returns what was appended and what was promised.
-fn live(disk: &Arc<MemStorage>, model: Model, acked: u64, seed: u64, steps: u64) -> (Model, u64) {
+fn live(disk: &Arc<SimDisk>, model: Model, acked: u64, seed: u64, steps: u64) -> (Model, u64) {
     match Rig::open(disk.clone(), model.clone(), acked, seed) {
         Ok(mut rig) => {
             for _ in 0..steps {
@@ -53,7 +53,7 @@ fn facts(view: &LogView) -> (LogState, u64, u64, Model) {
 #[test]
 fn promised_records_survive_any_sequence_of_power_cuts() {
     for seed in 0..120 {
-        let mut rng = Rng(seed);
+        let mut rng = Rng::new(seed);
         let (mut disk, mut model, mut acked) = (mem(seed), Vec::new(), 0);
         for _ in 0..6 {
             let (steps, halt) = (rng.below(25), rng.below(60));
@@ -71,10 +71,10 @@ fn promised_records_survive_any_sequence_of_power_cuts() {
 }
 
 /// A directory with a torn tail, several segments and a spare.
-fn worn(seed: u64) -> (Arc<MemStorage>, Model, u64) {
+fn worn(seed: u64) -> (Arc<SimDisk>, Model, u64) {
     let disk = mem(seed);
     let (model, acked) = live(&disk, Vec::new(), 0, seed, 40);
-    let mut rng = Rng(seed);
+    let mut rng = Rng::new(seed);
     let disk = Arc::new(disk.power_cut(&mut keeper(&mut rng)));
     let model = check(&read(&*disk).unwrap(), model, acked);
     (disk, model, acked)
@@ -86,7 +86,7 @@ fn a_crash_at_any_step_of_opening_leaves_the_previous_truth() {
     for seed in 0..12 {
         let (disk, model, acked) = worn(seed);
         let truth = records(&read(&*disk).unwrap());
-        let mut rng = Rng(seed);
+        let mut rng = Rng::new(seed);
         for halt in 0..32 {
             for _ in 0..4 {
                 let mut again = Arc::new(disk.process_kill());
@@ -121,7 +121,7 @@ fn a_crash_at_any_step_of_a_rotation_loses_nothing_promised() {
                 assert!(!spare || rig.prepare());
                 disk.halt_after(halt);
                 while rig.append_bodies(&[vec![3; 3000]]).is_ok() && rig.sync().is_ok() {}
-                let mut rng = Rng(remains);
+                let mut rng = Rng::new(remains);
                 let after = Arc::new(disk.power_cut(&mut keeper(&mut rng)));
                 let rig = Rig::open(after.clone(), rig.model, rig.acked, 1).unwrap();
                 check(&read(&*after).unwrap(), rig.model, rig.acked);
@@ -168,7 +168,7 @@ fn a_crash_while_the_log_is_created_leaves_an_empty_log() {
             let disk = mem(remains);
             disk.halt_after(halt);
             let opened = Rig::open(disk.clone(), Vec::new(), 0, 1).is_ok();
-            let after = Arc::new(disk.power_cut(&mut keeper(&mut Rng(remains))));
+            let after = Arc::new(disk.power_cut(&mut keeper(&mut Rng::new(remains))));
             let view = read(&*after).unwrap();
             assert!(view.state == LogState::Log || !opened);
             assert!(records(&view).is_empty());
@@ -181,7 +181,7 @@ fn a_crash_while_the_log_is_created_leaves_an_empty_log() {
 #[test]
 fn a_link_never_outlives_what_it_names() {
     for remains in 0..60 {
-        let mut rng = Rng(remains);
+        let mut rng = Rng::new(remains);
         let disk = mem(remains);
         let mut rig = Rig::new(disk.clone());
         rig.commit();

@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
-use horolog_storage::{Fault as DiskFault, MemStorage, Op, OsStorage, Storage};
+use horolog_sim::{Errno, Rng, SimDisk};
+use horolog_storage::{Op, OsStorage, Storage};
 use horolog_wal::{
     Evidence, EvidenceKind, Fault, Listed, LogError, LogFile, LogView, Lost, Lsn, Meta, SegmentHeader,
     SegmentRole,
 };
 
-use crate::rig::{Model, Rig, Rng, check, edit_meta, mem, options, read, records};
+use crate::rig::{Model, Rig, check, edit_meta, mem, options, read, records};
 
 /// A directory, what it holds, and what it can prove.
 struct History {
-    disk: Arc<MemStorage>,
+    disk: Arc<SimDisk>,
     model: Model,
     durable: Lsn,
     valid: Lsn,
 }
 
 impl History {
-    fn of(disk: Arc<MemStorage>) -> Self {
+    fn of(disk: Arc<SimDisk>) -> Self {
         let view = read(&*disk).unwrap();
         Self { model: records(&view), durable: view.durable, valid: view.valid, disk }
     }
@@ -149,7 +150,7 @@ fn a_flip_behind_the_end_is_harmless() {
 #[test]
 fn bursts_of_damage_never_show_a_wrong_record() {
     for history in [one_segment(), rotated(), reopened()] {
-        let mut rng = Rng(9);
+        let mut rng = Rng::new(9);
         let files = history.disk.files();
         for _ in 0..300 {
             let (name, len) = &files[rng.below(files.len() as u64) as usize];
@@ -214,7 +215,7 @@ fn batches(bytes: &[u8]) -> Vec<Batch> {
 /// Ends the contents of a file at each byte, and compares with the last LSN that is to be read then, or the refusal.
 fn end_anywhere(
     history: &History,
-    disk: &MemStorage,
+    disk: &SimDisk,
     name: &str,
     expected: impl Fn(usize) -> Result<u64, Lost>,
 ) {
@@ -240,7 +241,7 @@ fn end_anywhere(
 
 /// Makes META say what it said when the first of these segments was the head, the others were spares, and nothing was
 /// known to be durable.
-fn begin_at(meta: &mut Meta, disk: &MemStorage, names: &[String]) {
+fn begin_at(meta: &mut Meta, disk: &SimDisk, names: &[String]) {
     let headers = names.iter().map(|name| SegmentHeader::decode(&disk.bytes(name).unwrap()).unwrap());
     let listed = |header: SegmentHeader| Listed {
         segment_id: header.segment_id,
@@ -340,7 +341,7 @@ fn a_mark_turns_rot_of_the_last_acknowledged_batch_into_a_refusal() {
 fn an_unreadable_block_is_an_error_and_never_the_end_of_the_log() {
     for history in [one_segment(), rotated(), reopened()] {
         let reads = (0..).find(|&nth| {
-            history.disk.fail_next(Op::Read, nth, DiskFault::Io);
+            history.disk.fail_next(Op::Read, nth, Errno::Io);
             let failed = read(&*history.disk);
             let done = failed.is_ok();
             assert!(done || matches!(failed, Err(LogError::Storage(_))), "{failed:?}");
@@ -354,7 +355,7 @@ fn an_unreadable_block_is_an_error_and_never_the_end_of_the_log() {
 fn an_error_while_records_are_visited_is_told() {
     let history = rotated();
     let view = read(&*history.disk).unwrap();
-    history.disk.fail_next(Op::Read, 1, DiskFault::Io);
+    history.disk.fail_next(Op::Read, 1, Errno::Io);
     assert!(view.for_each_record::<()>(Lsn(1), &mut |_| Ok(())).is_err());
     history.disk.flip("seg-0000000000000002.wal", 9000, 1);
     let changed = view.for_each_record::<()>(Lsn(1), &mut |_| Ok(()));
@@ -459,7 +460,7 @@ fn damage_in_a_real_directory_gets_the_same_verdicts() {
     for history in [one_segment(), rotated(), reopened()] {
         let dir = tempfile::tempdir().unwrap();
         let storage = OsStorage::open_existing(dir.path()).unwrap();
-        let mut rng = Rng(5);
+        let mut rng = Rng::new(5);
         for (name, _) in history.disk.files() {
             let file = storage.create(&name).unwrap();
             file.write_at(&history.disk.bytes(&name).unwrap(), 0).unwrap();

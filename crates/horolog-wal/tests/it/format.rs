@@ -1,11 +1,12 @@
 //! The bytes themselves: what is encoded is decoded, at every limit, and nothing else is.
 
+use horolog_sim::Rng;
 use horolog_wal::{
     BATCH_HEADER_LEN, BatchBuf, BatchFlags, BatchHeader, Context, Fault, INTERNAL_KIND_MIN, Link, LinkReason,
     Lsn, RecordFault, RecordView, Seal, SegmentFault, SegmentHeader, Stamp,
 };
 
-use crate::rig::{Rig, Rng, mem, read, records};
+use crate::rig::{Rig, mem, read, records};
 
 fn some_header(rng: &mut Rng) -> BatchHeader {
     BatchHeader {
@@ -24,7 +25,7 @@ fn some_header(rng: &mut Rng) -> BatchHeader {
 
 #[test]
 fn a_batch_header_is_read_back_in_its_place_and_nowhere_else() {
-    let mut rng = Rng(1);
+    let mut rng = Rng::new(1);
     for _ in 0..200 {
         let header = some_header(&mut rng);
         let (uuid, id, salt, block) = (u128::from(rng.next()), rng.next(), rng.next(), rng.next() as u32);
@@ -46,7 +47,7 @@ fn a_batch_header_is_read_back_in_its_place_and_nowhere_else() {
 fn every_flipped_bit_of_a_batch_header_is_noticed() {
     let context = Context::new(1, 2, 3);
     let mut bytes = [0; BATCH_HEADER_LEN];
-    some_header(&mut Rng(2)).encode(&mut bytes, &context, 4);
+    some_header(&mut Rng::new(2)).encode(&mut bytes, &context, 4);
     for bit in 0..BATCH_HEADER_LEN * 8 {
         let mut bad = bytes;
         bad[bit / 8] ^= 1 << (bit % 8);
@@ -194,7 +195,7 @@ fn bodies_of_every_length_around_a_block_are_read_back() {
 
 #[test]
 fn random_bytes_are_decoded_without_a_panic() {
-    let mut rng = Rng(3);
+    let mut rng = Rng::new(3);
     for _ in 0..20_000 {
         let bytes: Vec<u8> = (0..rng.below(120)).map(|_| rng.next() as u8).collect();
         let _ = RecordView::decode(&bytes);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use horolog_storage::{Fault as DiskFault, MemStorage, Op};
+use horolog_sim::{Errno, Rng, SimDisk};
+use horolog_storage::Op;
 use horolog_wal::{BatchBuf, LinkReason, LogError, Lsn, Misuse, SegmentRole, Stamp, Syncer, Writer};
 
-use crate::rig::{Model, Rng, check, mem, options, read, records};
+use crate::rig::{Model, check, mem, options, read, records};
 
 /// An owner that keeps what is not durable, as the engine does.
 struct Owner {
@@ -19,7 +20,7 @@ struct Owner {
 }
 
 impl Owner {
-    fn open(disk: &Arc<MemStorage>, model: Model) -> Self {
+    fn open(disk: &Arc<SimDisk>, model: Model) -> Self {
         let view = read(&**disk).unwrap();
         let (writer, syncer) = horolog_wal::open_writer(disk.clone(), &view, &options(), 0).unwrap();
         let applied = writer.tail();
@@ -71,7 +72,7 @@ fn a_healed_log_holds_everything_that_was_applied() {
                 let spare = owner.writer.wants_spare().unwrap().prepare().unwrap();
                 owner.writer.offer_spare(spare);
             }
-            disk.fail_next(op, after, DiskFault::Io);
+            disk.fail_next(op, after, Errno::Io);
             let mut steps = 0;
             while owner.write(3_000).and_then(|_| owner.write(10)).and_then(|_| owner.sync()).is_ok() {
                 steps += 1;
@@ -101,7 +102,7 @@ fn a_failed_segment_is_left_as_it_is() {
     owner.write(10).unwrap();
     owner.sync().unwrap();
     owner.write(10).unwrap();
-    disk.fail_next(Op::Sync, 0, DiskFault::Io);
+    disk.fail_next(Op::Sync, 0, Errno::Io);
     owner.sync().unwrap_err();
     let failed = disk.bytes("seg-0000000000000001.wal").unwrap();
     let old = owner.syncer.clone();
@@ -131,13 +132,13 @@ fn a_crash_at_any_step_of_healing_leaves_what_was_promised() {
             let mut owner = Owner::open(&disk, Vec::new());
             (0..3).for_each(|_| owner.write(100).map(drop).and_then(|()| owner.sync()).unwrap());
             owner.write(5_000).unwrap();
-            disk.fail_next(Op::Sync, 0, DiskFault::Io);
+            disk.fail_next(Op::Sync, 0, Errno::Io);
             owner.sync().unwrap_err();
             let promised = owner.durable.0;
             disk.halt_after(halt);
             let promised = if owner.heal().is_ok() { owner.durable.0 } else { promised };
             healed += u32::from(promised > 6);
-            let mut rng = Rng(remains);
+            let mut rng = Rng::new(remains);
             let after = match remains {
                 0 => disk.process_kill(),
                 _ => disk.power_cut(&mut || rng.one_in(2)),
@@ -160,10 +161,10 @@ fn healing_can_be_tried_again() {
             owner.write(10).unwrap();
             owner.sync().unwrap();
             owner.write(10).unwrap();
-            disk.fail_next(Op::Sync, 0, DiskFault::Io);
+            disk.fail_next(Op::Sync, 0, Errno::Io);
             owner.sync().unwrap_err();
             for _ in 0..2 {
-                disk.fail_next(op, after, DiskFault::Io);
+                disk.fail_next(op, after, Errno::Io);
                 if owner.heal().is_ok() {
                     break;
                 }
@@ -184,7 +185,7 @@ fn what_a_rotation_made_durable_is_not_written_twice() {
     let disk = mem(1);
     let mut owner = Owner::open(&disk, Vec::new());
     while !owner.write(3_000).unwrap() {}
-    disk.fail_next(Op::Sync, 0, DiskFault::Io);
+    disk.fail_next(Op::Sync, 0, Errno::Io);
     owner.syncer.sync().unwrap_err();
     assert!(owner.kept.len() > 3 && owner.durable == Lsn(0));
     owner.heal().unwrap();
@@ -201,7 +202,7 @@ fn a_log_that_has_not_failed_is_not_healed() {
     owner.write(10).unwrap();
     assert!(matches!(owner.heal(), Err(LogError::Misuse(Misuse::NothingToHeal))));
     owner.sync().unwrap();
-    disk.fail_next(Op::Sync, 0, DiskFault::Io);
+    disk.fail_next(Op::Sync, 0, Errno::Io);
     owner.write(10).unwrap();
     owner.sync().unwrap_err();
     let wrong = owner.writer.heal(&mut [], Lsn(1), 0);
@@ -213,7 +214,7 @@ fn a_log_that_has_not_failed_is_not_healed() {
 fn the_link_of_a_healed_log_says_so() {
     let disk = mem(1);
     let mut owner = Owner::open(&disk, Vec::new());
-    disk.fail_next(Op::Write, 0, DiskFault::Io);
+    disk.fail_next(Op::Write, 0, Errno::Io);
     owner.write(10).unwrap_err();
     owner.heal().unwrap();
     let bytes = disk.bytes("seg-0000000000000002.wal").unwrap();

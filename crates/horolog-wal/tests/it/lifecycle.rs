@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use horolog_storage::{Fault as DiskFault, MemStorage, Op, OsStorage, Storage, StorageError};
+use horolog_sim::{Errno, SimDisk};
+use horolog_storage::{Op, OsStorage, Storage, StorageError};
 use horolog_wal::{
     BatchBuf, EvidenceKind, Fault, LogError, LogFile, LogOptions, LogState, Lsn, Misuse, SegmentRole, Stamp,
     Unknown, open_writer, read_log,
@@ -10,7 +11,7 @@ use horolog_wal::{
 
 use crate::rig::{Rig, check, mem, options, read, records};
 
-fn roles(storage: &MemStorage) -> Vec<SegmentRole> {
+fn roles(storage: &SimDisk) -> Vec<SegmentRole> {
     read(storage).unwrap().segments.iter().map(|segment| segment.role).collect()
 }
 
@@ -315,7 +316,7 @@ fn a_segment_under_a_wrong_name_is_ignored_and_left_alone() {
 }
 
 /// Rewrites the header of a segment, with a checksum that fits.
-fn edit_header(disk: &MemStorage, name: &str, edit: impl FnOnce(&mut [u8])) {
+fn edit_header(disk: &SimDisk, name: &str, edit: impl FnOnce(&mut [u8])) {
     let mut bytes = disk.bytes(name).unwrap();
     edit(&mut bytes[..4088]);
     let crc = crc32fast::hash(&bytes[..4088]);
@@ -428,7 +429,7 @@ fn a_full_disk_at_a_rotation_writes_nothing_and_service_resumes() {
         let mut rig = Rig::new(disk.clone());
         fill_to_the_brim(&mut rig);
         let (tail, known) = (rig.writer.tail(), rig.model.len());
-        disk.fail_next(op, 0, DiskFault::Full);
+        disk.fail_next(op, 0, Errno::Full);
         let refused = rig.append_bodies(&[vec![2; 10]]).unwrap_err();
         assert!(refused.is_full() && !rig.writer.is_poisoned(), "{op}: {refused}");
         assert_eq!(rig.writer.tail(), tail);
@@ -447,7 +448,7 @@ fn a_directory_or_a_meta_that_cannot_be_written_for_certain_poisons() {
         let disk = mem(1);
         let mut rig = Rig::new(disk.clone());
         fill_to_the_brim(&mut rig);
-        disk.fail_next(op, after, DiskFault::Io);
+        disk.fail_next(op, after, Errno::Io);
         let refused = rig.append_bodies(&[vec![2; 10]]).unwrap_err();
         assert!(matches!(refused, LogError::Storage(_)) && rig.writer.is_poisoned(), "{op}: {refused}");
         assert!(matches!(rig.append(), Err(LogError::Poisoned)));
@@ -464,7 +465,7 @@ fn a_failed_write_poisons_and_the_next_life_loses_nothing_promised() {
         let disk = mem(1);
         let mut rig = Rig::new(disk.clone());
         (0..5).for_each(|_| rig.commit());
-        disk.fail_next(op, 0, DiskFault::Io);
+        disk.fail_next(op, 0, Errno::Io);
         let failed = rig.append().map(drop).and_then(|()| rig.sync());
         assert!(matches!(failed, Err(LogError::Storage(StorageError::Io { .. }))));
         assert!(rig.writer.is_poisoned());

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use horolog_storage::{MemStorage, Op, Storage};
+use horolog_sim::{Rng, SimDisk};
+use horolog_storage::{Op, Storage};
 use horolog_wal::{
     EvidenceKind, Fault, Listed, LogError, LogFile, LogState, Lsn, Meta, MetaFault, MetaState, Misuse,
     SegmentRole, Unknown, open_writer,
 };
 
-use crate::rig::{Rig, Rng, check, edit_meta, mem, options, read};
+use crate::rig::{Rig, check, edit_meta, mem, options, read};
 
 fn some_meta(rng: &mut Rng) -> Meta {
     let head = 1 + rng.below(1 << 40);
@@ -69,7 +70,7 @@ fn a_slot_lies_as_the_specification_says() {
 
 #[test]
 fn a_slot_is_read_back_in_its_place_and_nowhere_else() {
-    let mut rng = Rng(1);
+    let mut rng = Rng::new(1);
     for _ in 0..500 {
         let meta = some_meta(&mut rng);
         for slot in 0..4 {
@@ -85,7 +86,7 @@ fn a_slot_is_read_back_in_its_place_and_nowhere_else() {
 
 #[test]
 fn every_flipped_bit_and_every_truncation_of_a_slot_is_noticed() {
-    let meta = some_meta(&mut Rng(2));
+    let meta = some_meta(&mut Rng::new(2));
     let good = meta.encode();
     for bit in 0..good.len() * 8 {
         let mut bytes = good.clone();
@@ -113,7 +114,7 @@ fn a_slot_that_contradicts_itself_is_refused() {
         |meta| meta.uuid = 0,
     ];
     for (nth, edit) in edits.into_iter().enumerate() {
-        let mut meta = some_meta(&mut Rng(3));
+        let mut meta = some_meta(&mut Rng::new(3));
         meta.listed.truncate(2);
         assert_eq!(Meta::decode(&meta.encode(), place(&meta)), Ok(meta.clone()));
         edit(&mut meta);
@@ -123,7 +124,7 @@ fn a_slot_that_contradicts_itself_is_refused() {
 
 #[test]
 fn random_bytes_with_a_checksum_that_fits_are_read_without_a_panic() {
-    let mut rng = Rng(4);
+    let mut rng = Rng::new(4);
     for round in 0..20_000 {
         let mut bytes = some_meta(&mut rng).encode();
         for _ in 0..1 + rng.below(4) {
@@ -141,7 +142,7 @@ fn random_bytes_with_a_checksum_that_fits_are_read_without_a_panic() {
 }
 
 /// The bytes of META as they were after each of many updates of a life with rotations.
-fn updates(disk: &Arc<MemStorage>) -> (Rig, Vec<Vec<u8>>) {
+fn updates(disk: &Arc<SimDisk>) -> (Rig, Vec<Vec<u8>>) {
     let mut rig = Rig::new(disk.clone());
     let mut seen: Vec<Vec<u8>> = vec![disk.bytes("META").unwrap()];
     for step in 0..150 {
@@ -402,7 +403,7 @@ fn an_error_of_meta_is_told_and_is_never_an_empty_log() {
     for op in [Op::Read, Op::Len, Op::Open] {
         let disk = mem(1);
         Rig::new(disk.clone()).commit();
-        disk.fail_next(op, 0, horolog_storage::Fault::Io);
+        disk.fail_next(op, 0, horolog_sim::Errno::Io);
         assert!(matches!(read(&*disk), Err(LogError::Storage(_))), "{op}");
     }
 }

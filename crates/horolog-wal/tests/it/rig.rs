@@ -2,32 +2,12 @@
 
 use std::sync::Arc;
 
-use horolog_storage::{MemStorage, Storage};
+use horolog_sim::{Rng, SimDisk};
+use horolog_storage::Storage;
 use horolog_wal::{
     Appended, BatchBuf, LogError, LogOptions, LogView, Lsn, Meta, Stamp, Syncer, Writer, open_writer,
     read_log,
 };
-
-/// A small generator: seeded, so that every failure can be had again.
-#[derive(Clone)]
-pub(crate) struct Rng(pub(crate) u64);
-
-impl Rng {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// What a record of the model is: kind, flags, body.
 pub(crate) type Model = Vec<(u8, u8, Vec<u8>)>;
@@ -70,7 +50,7 @@ impl Rig {
         let (writer, syncer) = open_writer(storage, &view, options, 0)?;
         let acked = model.len() as u64;
         assert_eq!(writer.tail(), Lsn(acked), "all that was valid is in the new segment");
-        Ok(Self { writer, syncer, rng: Rng(seed), model, acked })
+        Ok(Self { writer, syncer, rng: Rng::new(seed), model, acked })
     }
 
     /// A log of segments of 32 KiB, so that all their bytes can be tried.
@@ -157,12 +137,12 @@ pub(crate) fn check(view: &LogView, model: Model, acked: u64) -> Model {
     found
 }
 
-pub(crate) fn mem(seed: u64) -> Arc<MemStorage> {
-    Arc::new(MemStorage::new(seed))
+pub(crate) fn mem(seed: u64) -> Arc<SimDisk> {
+    Arc::new(SimDisk::new(seed))
 }
 
 /// Lets both pairs of slots of META say something else.
-pub(crate) fn edit_meta(disk: &MemStorage, edit: impl Fn(&mut Meta)) {
+pub(crate) fn edit_meta(disk: &SimDisk, edit: impl Fn(&mut Meta)) {
     let bytes = disk.bytes("META").unwrap();
     let slots = bytes.chunks(4096).enumerate();
     let newest = slots.filter_map(|(slot, bytes)| Meta::decode(bytes, slot).ok()).max_by_key(|meta| meta.seq);

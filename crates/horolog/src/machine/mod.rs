@@ -179,6 +179,7 @@ impl Machine {
         &self.state
     }
 
+    #[cfg(test)]
     pub(crate) fn failure(&self) -> Option<&Arc<Failure>> {
         self.failure.as_ref()
     }

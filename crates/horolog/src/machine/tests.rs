@@ -1,6 +1,6 @@
 //! The machine, driven as a simulator would: one loop is every hand and every caller, and a seed picks what happens next.
 //!
-//! The log is the real one over a disk in memory that can lose power. What the machine is checked against is a model of a
+//! The log is the real one over a simulated disk that can lose power. What the machine is checked against is a model of a
 //! `BTreeMap` and three lists of LSNs, and the fingerprints of its own states: after a crash, recovery has to come out
 //! at the fingerprint of exactly one LSN, not below what was durable (or, for a killed process, written).
 
@@ -9,11 +9,12 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use horolog_recovery::{Recovered, recover};
+use horolog_sim::{Errno, Rng, SimDisk};
 use horolog_state::{
     Anchor, CancelOutcome, ClockReading, IfExists, Misfire, Payload, PayloadView, Phase, Request, Retry,
     ScheduleRefusal, When,
 };
-use horolog_storage::{Fault, MemStorage, Op, Storage};
+use horolog_storage::{Op, Storage};
 use horolog_wal::{BatchBuf, LogOptions};
 
 use super::buffers::BATCH_CAPACITY;
@@ -26,32 +27,6 @@ use crate::shell::{Hand, Heart};
 const LEN: TickLen = TickLen::MILLISECOND;
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
-
-/// SplitMix64: small, seeded, and the same everywhere.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        let index = usize::try_from(self.below(from.len().max(1) as u64)).expect("an index");
-        from.get(index)
-    }
-}
 
 /// What the model knows of a one-shot, each fact with the record it came by.
 #[derive(Clone, Debug)]
@@ -80,7 +55,7 @@ fn fingerprint(state: &State) -> Fingerprint {
 /// A machine, its disk, its clocks and everybody around it.
 struct World {
     rng: Rng,
-    storage: Arc<MemStorage>,
+    storage: Arc<SimDisk>,
     journal: Arc<LocalJournal>,
     machine: Machine,
     timelines: Timelines,
@@ -111,7 +86,7 @@ fn options() -> MachineOptions {
     }
 }
 
-fn open(storage: &Arc<MemStorage>, times: ClockTimes) -> (Machine, Arc<LocalJournal>, Timelines, State) {
+fn open(storage: &Arc<SimDisk>, times: ClockTimes) -> (Machine, Arc<LocalJournal>, Timelines, State) {
     let log_options = LogOptions { batch_bytes_max: 1 << 20, ..LogOptions::small() };
     let Recovered { state, log, .. } =
         recover(&**storage, &log_options).expect("a crash never refuses to open");
@@ -133,11 +108,11 @@ fn open(storage: &Arc<MemStorage>, times: ClockTimes) -> (Machine, Arc<LocalJour
 
 impl World {
     fn new(seed: u64) -> Self {
-        let storage = Arc::new(MemStorage::new(seed));
+        let storage = Arc::new(SimDisk::new(seed));
         let times = ClockTimes { wall_ns: 1_000_000 * SECOND, boottime_ns: 500 * SECOND, boot_id: 1 };
         let (machine, journal, timelines, _) = open(&storage, times);
         Self {
-            rng: Rng(seed),
+            rng: Rng::new(seed),
             storage,
             journal,
             machine,
@@ -358,11 +333,11 @@ impl World {
         let job = self.taken.remove(index);
         if self.rng.one_in(50) {
             let op = if self.rng.one_in(2) { Op::Write } else { Op::Sync };
-            self.storage.fail_next(op, 0, Fault::Io);
+            self.storage.fail_next(op, 0, Errno::Io);
         }
         // Segments are all that is ever created, so this is a full disk.
         if self.rng.one_in(30) {
-            self.storage.fail_next(Op::Create, 0, Fault::Full);
+            self.storage.fail_next(Op::Create, 0, Errno::Full);
         }
         self.done.push(perform(&*self.journal, job));
     }
@@ -378,7 +353,7 @@ impl World {
         }
         if self.rng.one_in(4) {
             let (op, after) = (if self.rng.one_in(2) { Op::Write } else { Op::Sync }, self.rng.below(4));
-            self.storage.fail_next(op, after, Fault::Io);
+            self.storage.fail_next(op, after, Errno::Io);
         }
         let applied = self.machine.state().applied();
         let job =
@@ -819,7 +794,7 @@ impl World {
 
     /// The next `files` segments cannot be made.
     fn fill_the_disk(&self, files: usize) {
-        (0..files).for_each(|_| self.storage.fail_next(Op::Create, 0, Fault::Full));
+        (0..files).for_each(|_| self.storage.fail_next(Op::Create, 0, Errno::Full));
     }
 
     fn schedules(&mut self) -> bool {
@@ -952,7 +927,7 @@ fn a_healed_engine_has_everything_durable_and_goes_on() {
     world.flush();
     let before = world.machine.durable;
     let second = world.after(60_000, Durability::Synced);
-    world.storage.fail_next(Op::Sync, 0, Fault::Io);
+    world.storage.fail_next(Op::Sync, 0, Errno::Io);
     world.flush();
     let now = world.now();
     assert!(matches!(world.machine.cancel(first, Durability::Synced, &now), Err(Refused::Poisoned(_))));
@@ -976,7 +951,7 @@ fn an_engine_that_has_forgotten_records_is_not_healed() {
     let now = world.now();
     world.machine.schedule(&request, Durability::Synced, &now).expect("there is room");
     world.flush();
-    world.storage.fail_next(Op::Write, 0, Fault::Io);
+    world.storage.fail_next(Op::Write, 0, Errno::Io);
     world.after(60_000, Durability::Synced);
     world.flush();
     let mut rounds = 0;
@@ -984,7 +959,7 @@ fn an_engine_that_has_forgotten_records_is_not_healed() {
         match world.machine.begin_heal() {
             // Not this time: the disk still fails.
             Ok(job) => {
-                world.storage.fail_next(Op::Create, 0, Fault::Io);
+                world.storage.fail_next(Op::Create, 0, Errno::Io);
                 let (outcome, now) = (perform(&*world.journal, job), world.now());
                 Heart::report(&mut world.machine, outcome, now);
                 world.machine.take_healed().expect_err("nothing can be created");
@@ -1023,7 +998,7 @@ fn nothing_is_healed_while_a_job_is_out() {
     let outcome = perform(&*world.journal, write);
     Heart::report(&mut world.machine, outcome, now);
     let sync = Heart::take_job(&mut world.machine, Hand::Log, now).expect("a sync");
-    world.storage.fail_next(Op::Sync, 0, Fault::Io);
+    world.storage.fail_next(Op::Sync, 0, Errno::Io);
     let outcome = perform(&*world.journal, sync);
     let spare = Heart::take_job(&mut world.machine, Hand::Keep, now).expect("a spare");
     Heart::report(&mut world.machine, outcome, now);
