@@ -117,7 +117,8 @@ impl SimDisk {
 
     /// What is found when power returns, if names may arrive in any order and blank places are zero.
     ///
-    /// `fate` is asked about everything in [`SimDisk::pending`], in that order. No faults are on order.
+    /// `fate` is asked about everything in [`SimDisk::pending`], in that order; it must not use this disk. No faults are
+    /// on order.
     #[must_use]
     pub fn crash(&self, fate: &mut dyn FnMut(&Pending) -> Fate) -> Self {
         self.crash_as(Crash::default(), fate)
@@ -144,7 +145,7 @@ impl SimDisk {
 /// What the kernel may do at any time.
 impl SimDisk {
     /// The kernel hands sectors of its page cache to the device: of each file that is pending, the last version of each
-    /// sector that the device does not have yet, if `hand_over` says so.
+    /// sector that the device does not have yet, if `hand_over` says so, which must not use this disk.
     pub fn write_back(&self, hand_over: &mut dyn FnMut(&Pending) -> bool) {
         self.state().write_back(hand_over);
     }
@@ -221,13 +222,11 @@ impl SimDisk {
     }
 
     /// Makes the sectors of a range unreadable, until they are written over. A write of a part of such a sector fails.
-    /// If what is written over it is lost in a crash, the sector is unreadable again.
+    /// What waits to be written there can still be read. If what was written over it is lost in a
+    /// crash, the sector is unreadable again.
     pub fn make_unreadable(&self, name: &str, range: Range<u64>) {
         let sectors = range.start / SECTOR_LEN as u64..range.end.div_ceil(SECTOR_LEN as u64);
-        self.state().with_file(name, |inode| {
-            inode.unreadable.extend(sectors.clone());
-            inode.rotten.extend(sectors);
-        });
+        self.state().with_file(name, |inode| inode.rot(sectors));
     }
 }
 
@@ -287,6 +286,21 @@ impl SimDisk {
     #[must_use]
     pub fn take_trace(&self) -> Vec<Traced> {
         std::mem::take(&mut self.state().trace.lines)
+    }
+
+    /// Keeps from now on, after each operation that is there to change something, how the disk was then; or no longer.
+    /// One run then gives all the places at which a machine may stop.
+    pub fn keep_moments(&self, is_on: bool) {
+        self.state().moments = is_on.then(Vec::new);
+    }
+
+    /// The moments so far, which begin anew: [`SimDisk::changes`] at that time, and the disk as
+    /// [`SimDisk::process_kill`] would have made it.
+    #[must_use]
+    pub fn take_moments(&self) -> Vec<(u64, Self)> {
+        let mut state = self.state();
+        let moments = state.moments.as_mut().map(std::mem::take).unwrap_or_default();
+        moments.into_iter().map(|(changes, state)| (changes, Self::with(state))).collect()
     }
 
     /// Watches files of these names for writes into a block of 4 KiB that holds durable bytes other than zero.

@@ -224,9 +224,13 @@ impl Plan {
         self.changes
     }
 
+    pub(crate) fn is_off(&self) -> bool {
+        self.off_at.is_some_and(|at| self.changes >= at)
+    }
+
     /// Draws the lot of an operation, and counts it if it is a change that will be reported as done.
     pub(crate) fn draw(&mut self, op: Op, names: &[&str]) -> Lot {
-        if is_change(op) && self.off_at.is_some_and(|at| self.changes >= at) {
+        if is_change(op) && self.is_off() {
             return Lot::Off;
         }
         let met = self.due(op, names);

@@ -12,6 +12,7 @@
 //! - I8: what cannot be read from the cache cannot be read from the medium.
 
 use std::collections::BTreeSet;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use crate::image::{BLOCK_LEN, Image, SECTOR_LEN, index};
@@ -123,6 +124,13 @@ impl Inode {
             self.device.grow(to);
             self.sizes.push(Size { ordinal, from, to, abandoned: false });
         }
+    }
+
+    /// Makes sectors of the medium unreadable. Those that wait to be written are in the page cache.
+    pub(crate) fn rot(&mut self, sectors: Range<u64>) {
+        let waits = |sector| self.versions.iter().any(|it| it.sector == sector && it.waits());
+        self.unreadable.extend(sectors.clone().filter(|sector| !waits(*sector)));
+        self.rotten.extend(sectors);
     }
 
     /// The first sector of a range that cannot be read.
@@ -299,7 +307,7 @@ impl Inode {
 }
 
 /// The sectors that a range of bytes touches; nothing for an empty one.
-pub(crate) fn sectors(offset: u64, len: usize) -> Option<std::ops::RangeInclusive<u64>> {
+pub(crate) fn sectors(offset: u64, len: usize) -> Option<RangeInclusive<u64>> {
     let last = offset.saturating_add((len as u64).checked_sub(1)?);
     Some(offset / SECTOR_LEN as u64..=last / SECTOR_LEN as u64)
 }

@@ -37,9 +37,11 @@
 //! - Time. A slow sync is a job that the harness holds back; [`SimClock`] is a handful of numbers.
 //! - Directories other than one, and links.
 
+mod bytes;
 mod check;
 mod clock;
 mod crash;
+mod directory;
 mod disk;
 mod fault;
 mod image;

@@ -281,6 +281,38 @@ fn an_unreadable_sector_gives_an_error_with_its_place_until_it_is_written_over()
 }
 
 #[test]
+fn an_unreadable_sector_is_healed_by_the_sync_that_gets_through_and_no_other() {
+    let disk = synced(&[1; 1024]);
+    let file = open(&disk);
+    disk.make_unreadable("a", 0..1024);
+    file.write_at(&[2; 1024], 0).unwrap();
+    disk.inject(Fault::Sync(SyncFailure::Evicted { after: 100 }), Trigger::after(0));
+    assert!(file.sync().is_err());
+    file.write_at(&[3; 512], 0).unwrap();
+    file.sync().unwrap();
+    assert_eq!(read(&*file, 0, 1024), [[3; 512], [2; 512]].concat());
+    disk.drop_clean_pages();
+    disk.check().unwrap();
+    for disk in [&disk, &disk.crash(&mut |_| Fate::Dropped)] {
+        assert_eq!(read(&*open(disk), 0, 512), [3; 512]);
+        assert!(open(disk).read_at(&mut [0; 512], 512).is_err());
+    }
+}
+
+#[test]
+fn what_waits_to_be_written_can_be_read_whatever_becomes_of_the_medium() {
+    let disk = synced(&[1; 512]);
+    let file = open(&disk);
+    file.write_at(&[2; 512], 0).unwrap();
+    disk.make_unreadable("a", 0..512);
+    assert_eq!(read(&*file, 0, 512), [2; 512]);
+    assert!(open(&disk.crash(&mut |_| Fate::Dropped)).read_whole().is_err());
+    file.sync().unwrap();
+    disk.check().unwrap();
+    assert_eq!(read(&*open(&disk.crash(&mut |_| Fate::Dropped)), 0, 512), [2; 512]);
+}
+
+#[test]
 fn the_end_of_a_file_can_be_written_over_when_it_is_unreadable() {
     let disk = synced(&[1; 600]);
     disk.make_unreadable("a", 512..600);
@@ -374,6 +406,7 @@ fn a_halted_machine_changes_nothing_any_more() {
     assert!(file.write_at(b"y", 0).is_err() && file.sync().is_err() && disk.create("b").is_err());
     assert!(disk.rename("a", "b").is_err() && disk.remove("a").is_err() && disk.sync_dir().is_err());
     assert_eq!(disk.process_kill().bytes("a").unwrap(), b"x");
+    assert!(disk.lock().is_ok() && names(&disk) == ["a"], "not even the name of the lock");
     assert_eq!(read(&*file, 0, 1), b"x", "reading goes on");
 }
 

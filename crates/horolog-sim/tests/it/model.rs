@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use horolog_sim::{Fate, Pending, Rng, SimDisk};
-use horolog_storage::Storage;
+use horolog_sim::{Errno, Fate, Fault, Pending, Rng, SimDisk, SyncFailure, Trigger};
+use horolog_storage::{Op, Storage, StorageError};
 
 const SECTOR: usize = 512;
 
@@ -231,6 +231,77 @@ fn a_disk_is_its_model_whatever_is_done_and_whatever_a_crash_leaves() {
             assert!(found(&after) == expected, "seed {seed}");
         }
     }
+}
+
+/// A fault of any kind, soon.
+fn any_fault(rng: &mut Rng) -> (Fault, Trigger) {
+    let (name, offset) =
+        (["a", "b", "c", "d"][usize::try_from(rng.below(4)).unwrap()].to_owned(), rng.below(3_000));
+    let ops = [Op::Create, Op::Write, Op::Sync, Op::Rename, Op::Remove, Op::SyncDir, Op::Read];
+    let fault = match rng.below(11) {
+        0..3 => Fault::Refused(*rng.pick(&ops).unwrap(), Errno::Io),
+        3 => Fault::ShortWrite { bytes: offset, errno: Errno::Full },
+        4 => Fault::LostWrite,
+        5 => Fault::MisdirectedWrite { name, offset },
+        6 => Fault::StaleRead,
+        7 => Fault::Sync(SyncFailure::MarkedClean),
+        8 => Fault::Sync(SyncFailure::Evicted { after: rng.below(5) }),
+        9 => Fault::Sync(SyncFailure::ToldByTheNext),
+        _ => Fault::Sync(SyncFailure::Reverted),
+    };
+    (fault, Trigger::after(rng.below(3)))
+}
+
+/// One random operation that may fail.
+fn stumble(disk: &SimDisk, rng: &mut Rng) -> Result<(), StorageError> {
+    let any = |rng: &mut Rng| ["a", "b", "c", "d"][usize::try_from(rng.below(4)).unwrap()];
+    let name = any(rng);
+    match rng.below(12) {
+        0 => disk.create(name).map(drop),
+        1 => disk.rename(name, any(rng)),
+        2 => disk.remove(name),
+        3 => disk.sync_dir(),
+        4 | 5 => disk.open(name)?.sync(),
+        6 => disk.open(name)?.contents().map(drop),
+        7 => {
+            disk.make_unreadable(name, rng.below(2_000)..3_000);
+            Ok(())
+        }
+        8 => {
+            disk.write_back(&mut |_| rng.one_in(2));
+            Ok(())
+        }
+        _ => {
+            let (at, len) = (rng.below(6_000), 1 + rng.below(3_000));
+            let byte = rng.next().to_le_bytes()[0];
+            disk.open(name)?.write_at(&vec![byte; usize::try_from(len).unwrap()], at)
+        }
+    }
+}
+
+#[test]
+fn whatever_fails_the_invariants_of_the_disk_hold() {
+    let mut failures = 0;
+    for seed in 0..150 {
+        let (mut rng, mut disk) = (Rng::new(seed), SimDisk::new(seed));
+        for _ in 0..80 {
+            if rng.one_in(3) {
+                let (fault, trigger) = any_fault(&mut rng);
+                disk.inject(fault, trigger);
+            }
+            failures += u32::from(stumble(&disk, &mut rng).is_err());
+            disk.set_capacity_bytes(rng.one_in(4).then_some(20_000));
+            let dealt = rng.next();
+            let after = disk.crash(&mut |it| fate(dealt, it.ordinal(), None));
+            for disk in [&disk, &after, &disk.fork()] {
+                disk.check().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+            }
+            if rng.one_in(20) {
+                disk = after;
+            }
+        }
+    }
+    assert!(failures > 1_000, "only {failures} failures");
 }
 
 /// All that can be seen of a run: what is pending, what was traced, what is found after each crash.

@@ -139,6 +139,37 @@ fn the_hash_is_of_names_and_bytes_and_of_nothing_else() {
 }
 
 #[test]
+fn one_run_keeps_every_moment_at_which_a_machine_may_stop() {
+    let run = |disk: &SimDisk| {
+        let file = disk.create("a")?;
+        file.write_at(b"x", 0)?;
+        file.sync()?;
+        disk.rename("a", "b")?;
+        disk.open("b")?.write_at(b"y", 1)?;
+        disk.sync_dir()
+    };
+    let disk = SimDisk::new(1);
+    disk.keep_moments(true);
+    run(&disk).unwrap();
+    let moments = disk.take_moments();
+    assert_eq!(moments.iter().map(|(changes, _)| *changes).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    for (changes, moment) in moments {
+        let halted = SimDisk::new(1);
+        halted.halt_after(changes);
+        let _ = run(&halted);
+        for fate in [Fate::Applied, Fate::Dropped] {
+            let crash = |disk: &SimDisk| disk.crash(&mut |_| fate).image_hash();
+            assert_eq!(crash(&moment), crash(&halted), "{changes}");
+        }
+        assert_eq!(moment.pending(), halted.pending());
+        assert!(moment.create("c").is_ok(), "it is a disk like any other");
+    }
+    disk.keep_moments(false);
+    disk.sync_dir().unwrap();
+    assert!(disk.take_moments().is_empty());
+}
+
+#[test]
 fn entropy_is_decided_by_the_seed() {
     let draw = |seed| {
         let (disk, mut bytes) = (SimDisk::new(seed), [0; 16]);

@@ -59,6 +59,7 @@ fn promised_records_survive_any_sequence_of_power_cuts() {
             let (steps, halt) = (rng.below(25), rng.below(60));
             disk.halt_after(halt);
             (model, acked) = live(&disk, model, acked, rng.next(), steps);
+            assert_eq!(disk.violations(), [], "no durable block is written again");
             disk = Arc::new(match rng.below(4) {
                 0 => disk.process_kill(),
                 _ => disk.power_cut(&mut keeper(&mut rng)),

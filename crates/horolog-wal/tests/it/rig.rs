@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use horolog_sim::{Rng, SimDisk};
+use horolog_sim::{Pattern, Rng, SimDisk};
 use horolog_storage::Storage;
 use horolog_wal::{
     Appended, BatchBuf, LogError, LogOptions, LogView, Lsn, Meta, Stamp, Syncer, Writer, open_writer,
@@ -137,8 +137,11 @@ pub(crate) fn check(view: &LogView, model: Model, acked: u64) -> Model {
     found
 }
 
+/// An empty disk that sees it when anybody writes over a durable block of a segment.
 pub(crate) fn mem(seed: u64) -> Arc<SimDisk> {
-    Arc::new(SimDisk::new(seed))
+    let disk = SimDisk::new(seed);
+    disk.watch_rewrites(Pattern::ends(".wal"));
+    Arc::new(disk)
 }
 
 /// Lets both pairs of slots of META say something else.
