@@ -25,15 +25,10 @@ pub(crate) struct Image {
     blocks: Vec<Option<Arc<Block>>>,
 }
 
+#[derive(Clone)]
 struct Block {
     bytes: [u8; BLOCK_LEN],
     hash: OnceLock<u64>,
-}
-
-impl Clone for Block {
-    fn clone(&self) -> Self {
-        Self { bytes: self.bytes, hash: OnceLock::new() }
-    }
 }
 
 impl fmt::Debug for Image {

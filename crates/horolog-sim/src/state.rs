@@ -224,3 +224,36 @@ fn hash_name(hash: u64, name: &str) -> u64 {
     });
     words.fold(mix(hash, name.len() as u64), mix)
 }
+
+#[cfg(test)]
+mod tests {
+    use horolog_storage::Storage;
+
+    use crate::SimDisk;
+
+    #[test]
+    fn a_long_life_piles_up_nothing() {
+        let disk = SimDisk::new(1);
+        for round in 0..50 {
+            disk.create("a").unwrap().write_at(&[1; 100], 0).unwrap();
+            disk.remove("a").unwrap();
+            if round % 10 == 9 {
+                assert!(disk.fork().shared.state().files.len() <= 10);
+                disk.sync_dir().unwrap();
+            }
+        }
+        let state = disk.shared.state();
+        assert!(state.files.is_empty() && state.freed.len() <= super::FREED_MAX);
+    }
+
+    #[test]
+    fn a_fork_leaves_behind_what_only_a_handle_leads_to() {
+        let disk = SimDisk::new(1);
+        let file = disk.create("a").unwrap();
+        disk.remove("a").unwrap();
+        disk.sync_dir().unwrap();
+        assert_eq!(disk.shared.state().files.len(), 1, "it is open");
+        assert!(disk.fork().shared.state().files.is_empty());
+        drop(file);
+    }
+}

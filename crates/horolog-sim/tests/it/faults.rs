@@ -18,8 +18,8 @@ fn found(disk: &SimDisk, fate: Fate) -> Vec<u8> {
 fn faults_come_when_they_are_due_and_a_full_disk_is_known_as_one() {
     let disk = synced(b"");
     let file = open(&disk);
-    disk.fail_next(Op::Write, 1, Errno::Full);
-    file.write_at(b"ab", 0).unwrap();
+    disk.fail_next(Op::Write, 3, Errno::Full);
+    (0..3).for_each(|_| file.write_at(b"ab", 0).unwrap());
     assert!(file.write_at(b"cd", 2).unwrap_err().is_full());
     assert_eq!(disk.bytes("a").unwrap(), b"abc", "half of a failed write is there");
     file.write_at(b"cd", 2).unwrap();
@@ -93,6 +93,7 @@ fn a_fault_can_be_meant_for_some_names_and_for_more_than_one_time() {
     assert!((0..5).all(|_| a.write_at(b"1", 0).is_err()) && b.write_at(b"1", 0).is_ok());
     disk.inject(Fault::Refused(Op::Rename, Errno::Io), Trigger::after(0).on(Pattern::begins("c")));
     assert!(disk.rename("a", "c").is_err(), "a rename is on both of its names");
+    disk.halt_after(0);
     disk.clear_faults();
     a.write_at(b"1", 0).unwrap();
 }
@@ -132,6 +133,14 @@ fn a_full_disk_takes_what_fits_keeps_what_it_has_and_may_get_room_again() {
     assert_eq!(disk.used_bytes(), 16_384);
     disk.set_capacity_bytes(None);
     other.write_at(&[1; 50_000], 0).unwrap();
+}
+
+#[test]
+fn a_block_that_is_taken_can_be_filled_on_a_full_disk() {
+    let disk = synced(&[1; 100]);
+    disk.set_capacity_bytes(Some(4096));
+    open(&disk).write_at(&[2; 3996], 100).unwrap();
+    assert!(open(&disk).write_at(&[2], 4096).unwrap_err().is_full());
 }
 
 #[test]
@@ -220,8 +229,9 @@ fn a_failed_sync_may_be_told_by_the_next_one_only() {
     let file = open(&disk);
     file.write_at(b"y", 0).unwrap();
     disk.inject(Fault::Sync(SyncFailure::ToldByTheNext), Trigger::after(0));
+    let before = disk.changes();
     file.sync().unwrap();
-    assert_eq!(found(&disk, Fate::Dropped), b"x");
+    assert_eq!((found(&disk, Fate::Dropped), disk.changes()), (b"x".to_vec(), before + 1));
     assert!(disk.process_kill().open("a").unwrap().sync().is_err(), "whoever asks next");
     assert!(file.sync().is_err());
     file.sync().unwrap();

@@ -151,6 +151,21 @@ fn a_lock_is_free_in_the_next_life_and_a_dead_guard_does_not_free_it() {
 }
 
 #[test]
+fn no_life_draws_the_entropy_of_another() {
+    let draw = |disk: &SimDisk| {
+        let mut bytes = [0; 16];
+        disk.entropy(&mut bytes).unwrap();
+        bytes
+    };
+    let disk = SimDisk::new(1);
+    let first = draw(&disk);
+    let (killed, cut) = (disk.process_kill(), disk.crash(&mut |_| Fate::Dropped));
+    assert!(draw(&killed) != first && draw(&cut) != first);
+    let fork = disk.fork();
+    assert_eq!(draw(&disk), draw(&fork), "a fork goes on like its origin");
+}
+
+#[test]
 fn files_and_disks_can_be_used_from_any_thread() {
     fn is_shared<T: Send + Sync + ?Sized>() {}
     is_shared::<SimDisk>();
