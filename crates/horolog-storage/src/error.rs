@@ -36,6 +36,16 @@ pub enum StorageError {
         /// The host that process runs on.
         host: Option<String>,
     },
+    /// A forked child of the process that opened the directory is not to change it.
+    #[error("{}: opened by process {opened_by}, and process {current} is a child of it", path.display())]
+    Forked {
+        /// The file or directory.
+        path: PathBuf,
+        /// The process that opened it.
+        opened_by: u32,
+        /// The process that wanted to change it.
+        current: u32,
+    },
     /// The file ends before the bytes that were asked for.
     #[error("{}: {wanted} bytes at {offset} asked for, the file has {len}", path.display())]
     ShortRead {
@@ -86,6 +96,7 @@ impl StorageError {
             | Self::Exists { path }
             | Self::BadName { path }
             | Self::Locked { path, .. }
+            | Self::Forked { path, .. }
             | Self::ShortRead { path, .. }
             | Self::OutOfMemory { path, .. }
             | Self::Io { path, .. } => path,

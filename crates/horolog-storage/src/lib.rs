@@ -22,6 +22,11 @@
 //! although they never reached the medium, so that a second sync would succeed and prove nothing. Whoever sees the
 //! error gives the file up. The same holds for a failed write.
 //!
+//! # After a fork
+//!
+//! A forked child has the same open files and the same lock, and none of the threads. What it wants to change through them
+//! is refused ([`StorageError::Forked`]); it may read.
+//!
 //! # Platforms
 //!
 //! Linux is first class. Elsewhere the crate compiles and these guarantees are missing: on Windows a directory cannot

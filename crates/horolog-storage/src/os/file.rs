@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use super::process::Process;
 use crate::contents::Contents;
 use crate::error::{Op, StorageError};
 
@@ -11,11 +12,12 @@ use crate::error::{Op, StorageError};
 pub(super) struct OsFile {
     file: fs::File,
     path: PathBuf,
+    process: Process,
 }
 
 impl OsFile {
-    pub(super) fn new(file: fs::File, path: PathBuf) -> Self {
-        Self { file, path }
+    pub(super) fn new(file: fs::File, path: PathBuf, process: Process) -> Self {
+        Self { file, path, process }
     }
 
     fn failed(&self, op: Op, offset: Option<u64>) -> impl Fn(io::Error) -> StorageError + '_ {
@@ -59,6 +61,7 @@ impl crate::File for OsFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        self.process.check(&self.path)?;
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let at = offset.saturating_add(done as u64);
@@ -73,6 +76,7 @@ impl crate::File for OsFile {
     }
 
     fn sync(&self) -> Result<(), StorageError> {
+        self.process.check(&self.path)?;
         self.file.sync_data().map_err(self.failed(Op::Sync, None))
     }
 

@@ -10,6 +10,7 @@ mod host;
 mod lock;
 #[cfg(target_os = "linux")]
 mod map;
+mod process;
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use self::file::OsFile;
 pub use self::host::{boot_id, host_name};
+use self::process::Process;
 use crate::error::{Op, StorageError};
 use crate::{File, LOCK_FILE, LockGuard, Storage};
 
@@ -25,6 +27,7 @@ use crate::{File, LOCK_FILE, LockGuard, Storage};
 #[derive(Debug)]
 pub struct OsStorage {
     dir: PathBuf,
+    process: Process,
 }
 
 impl OsStorage {
@@ -50,7 +53,7 @@ impl OsStorage {
         if !fs::metadata(path).map_err(failed)?.is_dir() {
             return Err(failed(io::ErrorKind::NotADirectory.into()));
         }
-        Ok(Self { dir: path.to_owned() })
+        Ok(Self { dir: path.to_owned(), process: Process::current() })
     }
 
     fn file_path(&self, name: &str) -> Result<PathBuf, StorageError> {
@@ -65,7 +68,7 @@ impl OsStorage {
     fn open_with(&self, name: &str, op: Op, options: &OpenOptions) -> Result<Arc<dyn File>, StorageError> {
         let path = self.file_path(name)?;
         match options.open(&path) {
-            Ok(file) => Ok(Arc::new(OsFile::new(file, path))),
+            Ok(file) => Ok(Arc::new(OsFile::new(file, path, self.process))),
             Err(source) => Err(StorageError::from_io(op, &path, None, source)),
         }
     }
@@ -121,20 +124,24 @@ impl Storage for OsStorage {
     }
 
     fn create(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
+        self.process.check(&self.dir)?;
         self.open_with(name, Op::Create, OpenOptions::new().read(true).write(true).create_new(true))
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        self.process.check(&self.dir)?;
         let (from, to) = (self.file_path(from)?, self.file_path(to)?);
         fs::rename(&from, &to).map_err(|source| StorageError::from_io(Op::Rename, &from, None, source))
     }
 
     fn remove(&self, name: &str) -> Result<(), StorageError> {
+        self.process.check(&self.dir)?;
         let path = self.file_path(name)?;
         fs::remove_file(&path).map_err(|source| StorageError::from_io(Op::Remove, &path, None, source))
     }
 
     fn sync_dir(&self) -> Result<(), StorageError> {
+        self.process.check(&self.dir)?;
         sync_directory(&self.dir)
     }
 

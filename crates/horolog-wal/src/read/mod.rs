@@ -7,6 +7,8 @@ mod scan;
 mod verdict;
 mod view;
 
+use std::path::PathBuf;
+
 use horolog_storage::{Storage, StorageError};
 
 pub(crate) use self::chain::Boundary;
@@ -16,7 +18,7 @@ pub(crate) use self::directory::{segment_name, temporary_name};
 pub(crate) use self::meta::{META_FILE, META_TEMPORARY, read_meta};
 use self::verdict::{Proof, StopAt};
 pub use self::view::{LogState, LogView, Record, SegmentReport, SegmentRole};
-use crate::error::LogError;
+use crate::error::{Corruption, LogError, MetaDamage};
 use crate::format::{BLOCK_LEN, Fault};
 use crate::lsn::Lsn;
 use crate::options::LogOptions;
@@ -27,8 +29,8 @@ const TRIES: u32 = 5;
 /// Reads the whole log: finds the head, checks every byte up to the end, and gives the verdict.
 ///
 /// Takes no lock and writes nothing; opening, verifying and dumping all begin here. A log can be read while
-/// another process writes it. Its later batches may then be seen without an earlier one, which looks like damage, so
-/// damage is believed when it is found twice in the same place.
+/// another process writes it. Its later batches may then be seen without an earlier one, or its files without the update of
+/// META that lists them, which looks like damage; so damage is believed when it is found twice in the same place.
 ///
 /// # Errors
 ///
@@ -43,12 +45,33 @@ pub fn read_log(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, 
     loop {
         tries_left -= 1;
         match read_once(storage, options) {
-            Err(LogError::Corruption(found)) if tries_left > 0 && before.as_ref() != Some(&found) => {
-                before = Some(found);
-            }
-            // A segment that was listed is gone: a writer has tidied up in between.
-            Err(LogError::Storage(StorageError::NotFound { .. })) if tries_left > 0 => {}
+            Err(error) if tries_left > 0 => match Doubt::of(&error) {
+                Some(doubt) if before.as_ref() != Some(&doubt) => before = Some(doubt),
+                _ => return Err(error),
+            },
             result => return result,
+        }
+    }
+}
+
+/// What a directory that is being written can look like for a moment.
+#[derive(Debug, PartialEq, Eq)]
+enum Doubt {
+    Corrupt(Corruption),
+    MetaDamaged(MetaDamage),
+    MetaMissing,
+    /// A segment that was there is gone: a writer has tidied up in between.
+    Gone(PathBuf),
+}
+
+impl Doubt {
+    fn of(error: &LogError) -> Option<Self> {
+        match error {
+            LogError::Corruption(found) => Some(Self::Corrupt((**found).clone())),
+            LogError::MetaDamaged(found) => Some(Self::MetaDamaged((**found).clone())),
+            LogError::MetaMissing { .. } => Some(Self::MetaMissing),
+            LogError::Storage(StorageError::NotFound { path }) => Some(Self::Gone(path.clone())),
+            _ => None,
         }
     }
 }

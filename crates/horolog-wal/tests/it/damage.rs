@@ -455,6 +455,50 @@ fn what_is_read_beside_a_running_writer_is_a_prefix() {
 }
 
 /// The same damage over a real directory, where sealed segments are mapped.
+/// A real directory, a writer that rotates and opens again, and a reader that looks all the time.
+#[test]
+fn what_is_read_beside_a_writer_in_another_thread_is_a_prefix() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage: Arc<dyn Storage> = Arc::new(OsStorage::open_or_create(dir.path()).unwrap());
+    drop(Rig::new(Arc::clone(&storage)));
+    let writer = std::thread::spawn({
+        let storage = Arc::clone(&storage);
+        move || {
+            let mut model = Model::new();
+            for life in 0..6 {
+                let mut rig = Rig::open(Arc::clone(&storage), model, 0, life).unwrap();
+                for step in 0..60 {
+                    rig.append().unwrap();
+                    if step % 4 == 0 {
+                        rig.sync().unwrap();
+                        rig.prepare();
+                        rig.syncer.witness(Lsn(rig.acked)).unwrap();
+                    }
+                }
+                model = rig.model;
+            }
+            model
+        }
+    });
+    let (mut seen, mut last, mut looks) = (Vec::new(), Lsn(0), 0);
+    while !writer.is_finished() {
+        let view = read(&*storage).unwrap_or_else(|error| panic!("after {looks} looks: {error}"));
+        assert!(view.valid >= last, "what was read does not vanish");
+        (last, looks) = (view.valid, looks + 1);
+        // The records are read from files that the view holds open; their end may have been read in the midst of a write.
+        let mut bodies = 0;
+        view.for_each_record::<()>(Lsn(1), &mut |_| {
+            bodies += 1;
+            Ok(())
+        })
+        .unwrap();
+        seen.push(bodies);
+    }
+    let model = writer.join().unwrap();
+    assert!(looks > 0 && seen.iter().all(|bodies| *bodies <= model.len()));
+    check(&read(&*storage).unwrap(), model.clone(), model.len() as u64);
+}
+
 #[test]
 fn damage_in_a_real_directory_gets_the_same_verdicts() {
     for history in [one_segment(), rotated(), reopened()] {

@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+#[cfg(target_os = "linux")]
+mod fork;
+
 use horolog_sim::SimDisk;
 use horolog_storage::{File, OsStorage, Storage, StorageError};
 
