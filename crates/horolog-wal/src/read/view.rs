@@ -125,6 +125,11 @@ pub(crate) struct Placed<'a> {
 }
 
 impl LogView {
+    /// The newest segment of the log; 0 if there is none.
+    pub(crate) fn head_id(&self) -> u64 {
+        self.parts.last().map_or(0, |part| part.found.id)
+    }
+
     /// Visits the records from `from` up to [`LogView::valid`], each once, in LSN order.
     ///
     /// One segment is in memory at a time. Everything is checked again while it is read: what went bad since the view

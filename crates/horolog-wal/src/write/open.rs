@@ -46,12 +46,8 @@ pub fn open_writer(
     copy_undurable(view, &mut first)?;
 
     let mut meta = open_meta(&storage, view)?;
-    let uuid = meta.meta().uuid;
-    let blocks = blocks_for(&first, options)?;
-    let blank = BlankSegment { storage: Arc::clone(&storage), uuid, epoch, id: view.next_id, blocks };
-    let made = blank.make(LogError::from)?;
-    let head = view.parts.last().map_or(0, |part| part.found.id);
-    meta.update(|meta| announce(meta, &made, head))?;
+    let made = make_segment(&storage, view, &mut meta, epoch, blocks_for(&first, options)?)?;
+    meta.update(|meta| announce(meta, &made, view.head_id()))?;
 
     let mut writer = begin(storage, view, options, &made, meta, now_ms);
     let syncer = Syncer { shared: Arc::clone(&writer.shared) };
@@ -99,6 +95,47 @@ fn open_meta(storage: &Arc<dyn Storage>, view: &LogView) -> Result<MetaWriter, L
             MetaWriter::create(storage, uuid)?
         }
     })
+}
+
+/// Makes the segment. On a full disk the spares of the process before are given up for it, so that a full disk keeps
+/// nobody from opening what it already holds.
+fn make_segment(
+    storage: &Arc<dyn Storage>,
+    view: &LogView,
+    meta: &mut MetaWriter,
+    epoch: u64,
+    blocks: u32,
+) -> Result<Made, LogError> {
+    let uuid = meta.meta().uuid;
+    let blank = |id| BlankSegment { storage: Arc::clone(storage), uuid, epoch, id, blocks };
+    let made = blank(view.next_id).make(LogError::from);
+    match made {
+        Err(error) if error.is_full() && view.state == LogState::Log => {
+            if !give_up_spares(&**storage, view, meta)? {
+                return Err(error);
+            }
+            blank(view.next_id + 1).make(LogError::from)
+        }
+        made => made,
+    }
+}
+
+/// Removes what was never used, once both pairs of slots have forgotten it. A sealed head keeps what is listed after it:
+/// without it META would look like an old one.
+fn give_up_spares(storage: &dyn Storage, view: &LogView, meta: &mut MetaWriter) -> Result<bool, LogError> {
+    let head = view.head_id();
+    let spares: Vec<_> = view.segments.iter().filter(|segment| segment.id > head).collect();
+    if spares.is_empty() || view.parts.last().is_some_and(|part| part.sealed) {
+        return Ok(false);
+    }
+    meta.update(|meta| meta.listed.retain(|listed| listed.segment_id <= head))?;
+    meta.confirm()?;
+    for spare in spares.into_iter().filter(|spare| is_ours(spare)) {
+        storage.remove(&spare.name)?;
+    }
+    // The room is free when the names are gone for good.
+    storage.sync_dir()?;
+    Ok(true)
 }
 
 /// The new segment is listed beside those that the old truth needs: the head that was read, and what leads to it. Those
@@ -183,9 +220,13 @@ fn begin(
 /// alone: nobody knows whose it is. What cannot be removed now is found again by the next opening.
 fn tidy(storage: &dyn Storage, view: &LogView) {
     let leads_to = |id: u64| id <= view.cut.segment && view.parts.iter().any(|part| part.found.id == id);
-    let is_ours = |segment: &SegmentReport| segment.capacity_bytes > 0;
     let orphans = view.segments.iter().filter(|segment| is_ours(segment) && !leads_to(segment.id));
     for name in view.leftovers.iter().chain(orphans.map(|segment| &segment.name)) {
         let _ = storage.remove(name);
     }
+}
+
+/// A damaged header says nothing about whose file it is.
+fn is_ours(segment: &SegmentReport) -> bool {
+    segment.capacity_bytes > 0
 }
