@@ -117,16 +117,11 @@ impl<T: Send + 'static> TimerService<T> {
         tick_len: Duration,
         fire: impl FnMut(&TimerHandle<T>, T) + Send + 'static,
     ) -> io::Result<Self> {
-        let bell = Arc::new(Bell::new());
-        let ringer = Arc::clone(&bell);
-        let timers = options.ring(move || ringer.ring()).build(Tick::ZERO);
-        let values = Values::new(timers.shards());
-        let clock = TickClock::start(tick_len);
-        let is_stopping = AtomicBool::new(false);
-        let handle = TimerHandle(Arc::new(Inner { timers, values, clock, bell, is_stopping }));
-        let own = handle.clone();
+        let mut service = Self::without_thread(options, tick_len);
+        let own = service.handle();
         let thread = thread::Builder::new().name("horolog-wheel".into()).spawn(move || own.run(fire))?;
-        Ok(Self { handle, thread: Some(thread) })
+        service.thread = Some(thread);
+        Ok(service)
     }
 
     /// Starts a service whose timers go into a channel, and gives its receiving end. The channel has no limit: for one that
@@ -143,6 +138,17 @@ impl<T: Send + 'static> TimerService<T> {
 }
 
 impl<T> TimerService<T> {
+    fn without_thread(options: SharedOptions, tick_len: Duration) -> Self {
+        let bell = Arc::new(Bell::new());
+        let ringer = Arc::clone(&bell);
+        let timers = options.ring(move || ringer.ring()).build(Tick::ZERO);
+        let values = Values::new(timers.shards());
+        let clock = TickClock::start(tick_len);
+        let is_stopping = AtomicBool::new(false);
+        let inner = Inner { timers, values, clock, bell, is_stopping };
+        Self { handle: TimerHandle(Arc::new(inner)), thread: None }
+    }
+
     /// What threads that outlive this value, or do not know of it, arm and cancel timers with.
     #[must_use]
     pub fn handle(&self) -> TimerHandle<T> {

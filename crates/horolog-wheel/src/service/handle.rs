@@ -10,8 +10,10 @@ use crate::shared::home_of_this_thread;
 use crate::{Full, Tick, TimerId};
 
 /// A way to the timers of a [`TimerService`](crate::TimerService). It can be cloned, and outlive the service: then timers are
-/// refused, and nothing is pending any more. What one thread arms while another stops the service may come back from that, or
-/// be dropped.
+/// refused, and nothing is pending any more.
+///
+/// While one thread stops the service, others may arm and cancel timers: what is refused comes back to them at once, and what is
+/// taken is fired, cancelled or among what was pending, once.
 pub struct TimerHandle<T>(pub(super) Arc<Inner<T>>);
 
 impl<T> Clone for TimerHandle<T> {
@@ -40,15 +42,17 @@ impl<T> TimerHandle<T> {
     }
 
     fn insert(&self, deadline: Tick, value: T) -> Result<TimerId, Refused<T>> {
-        let Inner { timers, values, .. } = &*self.0;
-        if self.0.is_stopping() {
-            return Err(Refused { value, reason: RefusedBecause::Stopped });
-        }
-        let armed = values.put(home_of_this_thread(), value, |key| timers.insert(deadline, key));
-        armed.map_err(|(value, Full { timers_max, .. })| Refused {
-            value,
-            reason: RefusedBecause::Full { timers_max },
-        })
+        let inner = &*self.0;
+        let arm = |key| {
+            // Under the lock that `take_all` takes: what comes after that is refused, and no key is given twice.
+            if inner.is_stopping() {
+                return Err(RefusedBecause::Stopped);
+            }
+            let armed = inner.timers.insert(deadline, key);
+            armed.map_err(|Full { timers_max, .. }| RefusedBecause::Full { timers_max })
+        };
+        let armed = inner.values.put(home_of_this_thread(), value, arm);
+        armed.map_err(|(value, reason)| Refused { value, reason })
     }
 
     /// Takes a timer back; `None` if it is not pending. Of a cancel and the firing of a timer, exactly one gets the value.

@@ -40,3 +40,29 @@ fn a_service_that_falls_asleep_hears_that_it_is_to_stop() {
         drop(thread.join());
     });
 }
+
+/// One shard, and no thread that lets time pass. A tick is so long that it stays the first.
+fn without_thread<T>() -> TimerService<T> {
+    TimerService::without_thread(SharedOptions::new().shards(1), Duration::from_secs(1 << 20))
+}
+
+/// Keys begin again when all values are taken. A cancel that has its key by then does not meet what is armed later.
+#[test]
+fn beside_a_stop_a_cancel_gets_its_own_value_and_none_is_lost() {
+    model(|| {
+        let timers = without_thread();
+        let id = timers.after(Duration::MAX, 'a').expect("there is room");
+        let (one, other) = (timers.handle(), timers.handle());
+        let cancel = spawn(move || one.cancel(id));
+        let insert = spawn(move || other.after(Duration::MAX, 'b').is_ok());
+        let left = timers.stop();
+        let cancelled = cancel.join().expect("it ends");
+        assert!(matches!(cancelled, None | Some('a')), "got {cancelled:?}");
+        assert_eq!(cancelled.is_none(), left.contains(&'a'));
+        assert_eq!(
+            insert.join().expect("it ends"),
+            left.contains(&'b'),
+            "refused and kept, or taken and lost"
+        );
+    });
+}

@@ -77,7 +77,7 @@ impl<T> Values<T> {
         self.shards[key % self.shards.len()].0.lock().take(key / self.shards.len())
     }
 
-    /// All values. Their keys are used up.
+    /// All values. Keys begin again, so nothing may be put here any more.
     pub(super) fn take_all(&self) -> Vec<T> {
         let mut all = Vec::new();
         for shard in &self.shards {
