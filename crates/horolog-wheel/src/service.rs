@@ -49,8 +49,8 @@ mod values;
 /// order. Time is [`Instant`](std::time::Instant)'s. Up to 32 that are due are taken out of the queue at a time: while the first
 /// of them is handed on, the others are no longer pending and cannot be cancelled.
 ///
-/// When the service is dropped nothing fires any more, and what was pending is dropped with its last handle; [`stop`](Self::stop)
-/// gives it back. Nothing here outlives the process: that is what the crate `horolog` is for.
+/// When the service is dropped nothing fires any more, and what was pending is dropped with it; [`stop`](Self::stop) gives it
+/// back. Nothing here outlives the process: that is what the crate `horolog` is for.
 pub struct TimerService<T> {
     handle: TimerHandle<T>,
     thread: Option<JoinHandle<()>>,
@@ -178,6 +178,8 @@ impl<T> TimerService<T> {
 impl<T> Drop for TimerService<T> {
     fn drop(&mut self) {
         self.halt();
+        // Values that hold a handle would keep each other.
+        drop(self.handle.0.values.take_all());
     }
 }
 

@@ -111,6 +111,16 @@ fn what_is_pending_is_dropped_with_the_service() {
 }
 
 #[test]
+fn a_pending_value_that_holds_a_handle_is_dropped_with_the_service() {
+    let witness = Arc::new(());
+    let timers = TimerService::<Box<dyn FnOnce() + Send>>::start(TICK, |_, call| call()).unwrap();
+    let (handle, held) = (timers.handle(), Arc::clone(&witness));
+    timers.after(NEVER, Box::new(move || drop((handle, held)))).unwrap();
+    drop(timers);
+    assert_eq!(Arc::strong_count(&witness), 1);
+}
+
+#[test]
 fn a_full_service_gives_the_value_back() {
     let options = SharedOptions::new().timers_max(1);
     let timers = TimerService::start_with(options, TICK, |_, value| drop(value)).unwrap();
