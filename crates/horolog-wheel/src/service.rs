@@ -50,7 +50,10 @@ mod values;
 /// of them is handed on, the others are no longer pending and cannot be cancelled.
 ///
 /// When the service is dropped nothing fires any more, and what was pending is dropped with it; [`stop`](Self::stop) gives it
-/// back. Nothing here outlives the process: that is what the crate `horolog` is for.
+/// back. Both wait for the callback at work, so that must not wait for whoever drops the service: a `fire` that sends into a
+/// bounded channel tries to ([`with_channel`](Self::with_channel) shows how), or the receiver is dropped first.
+///
+/// Nothing here outlives the process: that is what the crate `horolog` is for.
 pub struct TimerService<T> {
     handle: TimerHandle<T>,
     thread: Option<JoinHandle<()>>,
@@ -94,7 +97,7 @@ impl<T: Send + 'static> TimerService<T> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// While `fire` is at work the timers that become due wait. A panic in it is caught, where panics unwind, and the next
+    /// While `fire` is at work the timers that become due wait, and so does whoever stops or drops the service. A panic in it is caught, where panics unwind, and the next
     /// timer is handed on.
     ///
     /// # Errors
@@ -124,8 +127,31 @@ impl<T: Send + 'static> TimerService<T> {
         Ok(service)
     }
 
-    /// Starts a service whose timers go into a channel, and gives its receiving end. The channel has no limit: for one that
-    /// has, hand over a `fire` that sends into it. What nobody receives any more is dropped.
+    /// Starts a service whose timers go into a channel, and gives its receiving end. What nobody receives any more is dropped.
+    ///
+    /// This channel is the one queue here without a limit: what has fired and was not received yet is no longer pending, and
+    /// `timers_max` does not count it. For a limit, hand over a `fire` that tries to send into a bounded channel.
+    ///
+    /// ```
+    /// use horolog_wheel::TimerService;
+    /// use std::sync::mpsc::{TrySendError, sync_channel};
+    /// use std::time::Duration;
+    ///
+    /// let tick = Duration::from_millis(1);
+    /// let (sender, due) = sync_channel(16);
+    /// let timers = TimerService::start(tick, move |timers, value| {
+    ///     if let Err(TrySendError::Full(value)) = sender.try_send(value) {
+    ///         // It comes again in a tick. (Refused by then, it is dropped.)
+    ///         let _ = timers.after(tick, value);
+    ///     }
+    /// })?;
+    /// timers.after(Duration::from_millis(5), "egg").expect("there is room");
+    /// assert_eq!(due.recv(), Ok("egg"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// One that waits for room with `send` holds up all other timers, and, once nobody receives, whoever drops the service: unless
+    /// the receiver is dropped before, which ends the wait.
     ///
     /// # Errors
     ///
@@ -156,6 +182,8 @@ impl<T> TimerService<T> {
     }
 
     /// Stops the service: nothing fires any more when this returns. Gives back what was pending, in no order.
+    ///
+    /// It waits for the callback at work. O(pending timers).
     #[must_use = "what was pending is in it"]
     pub fn stop(mut self) -> Vec<T> {
         self.halt();
@@ -175,6 +203,7 @@ impl<T> TimerService<T> {
     }
 }
 
+/// Stops the service, and drops what was pending. It waits for the callback at work.
 impl<T> Drop for TimerService<T> {
     fn drop(&mut self) {
         self.halt();

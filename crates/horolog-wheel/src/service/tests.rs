@@ -5,7 +5,7 @@
 use std::boxed::Box;
 use std::format;
 use std::sync::Mutex;
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::{TrySendError, channel, sync_channel};
 use std::vec;
 
 use std::time::Instant;
@@ -243,6 +243,39 @@ fn a_callback_may_drop_its_own_service() {
     drop(slot);
     assert_eq!(done.recv(), Ok(()));
     assert_eq!(done.recv().ok(), None, "the thread has ended, and its callback is gone");
+}
+
+/// As `with_channel` shows it.
+#[test]
+fn a_bounded_channel_that_is_tried_holds_nobody_up() {
+    let (sender, due) = sync_channel(1);
+    let timers = TimerService::start(TICK, move |timers, value| {
+        if let Err(TrySendError::Full(value)) = sender.try_send(value) {
+            _ = timers.after(TICK, value);
+        }
+    });
+    let timers = timers.unwrap();
+    let arm = || (0..100).for_each(|value| _ = timers.after(Duration::ZERO, value).unwrap());
+    arm();
+    let mut all: Vec<_> = due.iter().take(100).collect();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..100));
+    arm();
+    let first = due.recv();
+    drop(timers);
+    assert!(first.is_ok() && due.iter().count() <= 1, "what found no room is dropped with the service");
+}
+
+#[test]
+fn a_callback_that_waits_for_room_ends_when_the_receiver_is_dropped_before_the_service() {
+    let (begin, begun) = channel();
+    let (sender, due) = sync_channel(0);
+    let fire = move |_: &TimerHandle<u32>, value| _ = (begin.send(()), sender.send(value));
+    let timers = TimerService::start(TICK, fire).unwrap();
+    timers.after(Duration::ZERO, 1).unwrap();
+    begun.recv().unwrap();
+    drop(due);
+    drop(timers);
 }
 
 #[test]
