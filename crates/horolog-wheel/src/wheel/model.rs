@@ -278,7 +278,9 @@ proptest! {
             while side.wheel.advance(&mut slab, to, *turns.next().unwrap(), due) == Progress::More {
                 side.wheel.check(&slab).unwrap();
             }
-            due.sort_by_key(|id| (slab.get(*id).unwrap().deadline.max(start), *id));
+            let counts_for = |id: &TimerId| slab.get(*id).unwrap().deadline.max(start);
+            prop_assert!(due.is_sorted_by_key(counts_for), "not in tick order");
+            due.sort_by_key(|id| (counts_for(id), *id));
         }
         prop_assert_eq!(whole, pieces);
     }
