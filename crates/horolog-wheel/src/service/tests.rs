@@ -1,16 +1,20 @@
 //! The service with a real clock. Nothing here demands that anything is quick: only that it comes, once, in order and never
-//! early.
-#![expect(clippy::panic, reason = "these are tests, though clippy does not see it behind `not(loom)`")]
+//! early. Where an order is tested, all of it is armed while the service's thread is held.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "these are tests, though clippy does not see it behind `not(loom)`"
+)]
 
 use std::boxed::Box;
 use std::format;
 use std::sync::Mutex;
-use std::sync::mpsc::{TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, TrySendError, channel, sync_channel};
+use std::time::Instant;
 use std::vec;
 
-use std::time::Instant;
-
 use super::*;
+use crate::TimerId;
 
 const TICK: Duration = Duration::from_millis(1);
 const NEVER: Duration = Duration::from_secs(1 << 40);
@@ -19,14 +23,50 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// A service whose thread is held in its first callback until `let_go` is dropped: whatever is armed by then, how long that
+/// may take, nothing of it was taken out.
+struct Held {
+    /// Before the service, which waits for the thread when it is dropped.
+    let_go: Sender<()>,
+    timers: TimerService<u32>,
+    due: Receiver<u32>,
+    /// The queue has not been told of a later time yet.
+    since: Instant,
+}
+
+impl Held {
+    #[expect(clippy::disallowed_methods, reason = "deadlines are told from the moment at which it is held")]
+    fn new() -> Self {
+        let (sender, due) = channel();
+        let (let_go, held) = channel::<()>();
+        let fire = move |_: &TimerHandle<u32>, value| _ = (sender.send(value), held.recv());
+        let timers = TimerService::start(TICK, fire).unwrap();
+        timers.after(Duration::ZERO, 0).unwrap();
+        assert_eq!(due.recv(), Ok(0));
+        Self { let_go, timers, due, since: Instant::now() }
+    }
+
+    /// Arms a timer so many ticks after the thread was held.
+    fn arm(&self, ticks: u32, value: u32) -> TimerId {
+        self.timers.at(self.since + TICK * ticks, value).unwrap()
+    }
+
+    /// What fires when the thread is let go: so many, and then nothing is pending.
+    fn fired(self, count: usize) -> Vec<u32> {
+        drop(self.let_go);
+        let fired = self.due.iter().take(count).collect();
+        assert!(self.timers.is_empty());
+        fired
+    }
+}
+
 #[test]
 fn values_come_in_order_of_time() {
-    let (timers, due) = TimerService::with_channel(TICK).unwrap();
-    for delay in [40, 10, 30, 20, 0] {
-        timers.after(ms(delay), delay).unwrap();
+    let held = Held::new();
+    for ticks in [40, 10, 30, 20, 1] {
+        held.arm(ticks, ticks);
     }
-    assert_eq!(due.iter().take(5).collect::<Vec<_>>(), [0, 10, 20, 30, 40]);
-    assert!(timers.is_empty());
+    assert_eq!(held.fired(5), [1, 10, 20, 30, 40]);
 }
 
 #[test]
@@ -58,22 +98,22 @@ fn an_earlier_timer_wakes_a_service_that_sleeps() {
 
 #[test]
 fn a_cancelled_timer_gives_its_value_back_and_does_not_fire() {
-    let (timers, due) = TimerService::with_channel(TICK).unwrap();
-    let id = timers.after(ms(50), Box::new(1)).unwrap();
-    assert_eq!(timers.cancel(id), Some(Box::new(1)));
-    assert_eq!(timers.cancel(id), None);
-    assert!(!timers.reschedule(id, TICK));
-    timers.after(ms(100), Box::new(2)).unwrap();
-    assert_eq!(due.recv(), Ok(Box::new(2)));
+    let held = Held::new();
+    let id = held.arm(5, 1);
+    assert_eq!(held.timers.cancel(id), Some(1));
+    assert_eq!(held.timers.cancel(id), None);
+    assert!(!held.timers.reschedule(id, TICK));
+    held.arm(10, 2);
+    assert_eq!(held.fired(1), [2]);
 }
 
 #[test]
 fn a_timer_moved_later_comes_later() {
-    let (timers, due) = TimerService::with_channel(TICK).unwrap();
-    let id = timers.after(ms(500), 1).unwrap();
-    assert!(timers.reschedule(id, ms(600)));
-    timers.after(ms(550), 2).unwrap();
-    assert_eq!((due.recv(), due.recv()), (Ok(2), Ok(1)));
+    let held = Held::new();
+    let id = held.arm(5, 1);
+    held.arm(10, 2);
+    assert!(held.timers.reschedule(id, TICK * 20));
+    assert_eq!(held.fired(2), [2, 1]);
 }
 
 #[test]
