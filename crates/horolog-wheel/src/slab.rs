@@ -564,6 +564,12 @@ impl Slab {
         })
     }
 
+    /// No live entry is armed any more, whatever wheel it was in: that one must not be given this slab again.
+    pub(crate) fn disarm_all(&mut self) {
+        let cells = self.pages.iter_mut().flat_map(Page::cells_mut);
+        cells.filter(|cell| cell.is_live()).for_each(|cell| cell.set_state(State::Live));
+    }
+
     /// All live entries that are not armed, in slab order, with their cells: to be armed.
     pub(crate) fn unarmed_mut(&mut self) -> impl Iterator<Item = (Entry, &mut Cell)> + '_ {
         self.pages.iter_mut().zip(0u32..).flat_map(|(page, number)| {

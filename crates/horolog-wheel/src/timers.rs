@@ -46,6 +46,39 @@ impl Timers {
         Self::with_limits(now, timers_max, u32::MAX)
     }
 
+    /// The timers of a slab that was filled again, as after a restart: every live entry, armed for its deadline, under the id
+    /// that it has. One that was armed is armed here now; the wheel that it was in has lost its slab. Slots that are reserved
+    /// or ended stay so.
+    ///
+    /// There is no limit beside that of the slab. A deadline that has come already expires at the next advance. O(slots of the
+    /// slab), as [`Wheel::load`], which does the work.
+    ///
+    /// ```
+    /// use horolog_wheel::{Slab, Tick, TimerId, Timers};
+    ///
+    /// let mut before = Timers::new(Tick(0));
+    /// let tea = before.insert(Tick(180), 42).expect("there is a free slot");
+    /// let kept: Vec<(u64, Tick, u64)> =
+    ///     before.iter().map(|timer| (timer.id.raw(), timer.deadline, timer.word)).collect();
+    ///
+    /// let mut slab = Slab::new();
+    /// for (id, deadline, word) in kept {
+    ///     let id = TimerId::from_raw(id).expect("an id");
+    ///     slab.occupy(id, deadline, word)?;
+    /// }
+    /// let mut after = Timers::from_slab(Tick(100), slab);
+    /// assert_eq!(after.next_deadline_exact(), Some(Tick(180)));
+    /// assert_eq!(after.cancel(tea), Some(42));
+    /// # Ok::<(), horolog_wheel::OccupyError>(())
+    /// ```
+    #[must_use]
+    pub fn from_slab(now: Tick, mut slab: Slab) -> Self {
+        let mut wheel = Wheel::new(Lane::First, now);
+        slab.disarm_all();
+        wheel.load(&mut slab, |entry| Some(entry.deadline));
+        Self { slab, wheel, timers_max: u32::MAX }
+    }
+
     /// There may be more slots than timers: in the course of time some are used up.
     pub(crate) fn with_limits(now: Tick, timers_max: u32, slots_max: u32) -> Self {
         Self { slab: Slab::with_slots_max(slots_max), wheel: Wheel::new(Lane::First, now), timers_max }
@@ -164,6 +197,39 @@ impl Timers {
     #[must_use]
     pub fn next_wake(&self) -> Option<Tick> {
         self.wheel.next_wake()
+    }
+
+    /// The earliest deadline of all pending timers; before [`now`](Self::now) if that timer was inserted late. `None` if nothing is
+    /// pending.
+    ///
+    /// Exact, and so dearer than [`next_wake`](Self::next_wake), which is what to sleep by: see
+    /// [`Wheel::next_deadline_exact`].
+    ///
+    /// ```
+    /// use horolog_wheel::{Tick, Timers};
+    ///
+    /// let mut timers = Timers::new(Tick(0));
+    /// timers.insert(Tick(1_000), 42).expect("there is a free slot");
+    /// assert_eq!(timers.next_deadline_exact(), Some(Tick(1_000)));
+    /// assert_eq!(timers.next_wake(), Some(Tick(768)), "when it has to be moved");
+    /// ```
+    #[must_use]
+    pub fn next_deadline_exact(&self) -> Option<Tick> {
+        self.wheel.next_deadline_exact(&self.slab)
+    }
+
+    /// All pending timers, in slab order: by the slot of their ids, which says nothing of their deadlines. O(slots): free ones
+    /// are passed over one by one.
+    ///
+    /// ```
+    /// use horolog_wheel::{Tick, Timers};
+    ///
+    /// let mut timers = Timers::new(Tick(0));
+    /// timers.insert_many(&[(Tick(300), 42), (Tick(100), 43)], &mut Vec::new());
+    /// assert!(timers.iter().map(|timer| timer.deadline).eq([Tick(300), Tick(100)]));
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.slab.iter()
     }
 
     /// The pending timer `id`.

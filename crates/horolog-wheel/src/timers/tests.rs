@@ -129,6 +129,69 @@ fn draining_from_wake_to_wake_brings_all_in_order_and_asks_for_a_later_tick_each
 }
 
 #[test]
+fn the_next_deadline_is_exact_though_the_wake_is_early() {
+    let mut timers = Timers::new(Tick(5));
+    assert_eq!(timers.next_deadline_exact(), None);
+    let first = timers.insert(Tick(900), 1).unwrap();
+    timers.insert(Tick(1_000), 2).unwrap();
+    assert_eq!((timers.next_deadline_exact(), timers.next_wake()), (Some(Tick(900)), Some(Tick(768))));
+    assert!(timers.reschedule(first, Tick(1 << 40)));
+    assert_eq!(timers.next_deadline_exact(), Some(Tick(1_000)), "the item left at 900 is not a timer");
+    timers.insert(Tick(3), 3).unwrap();
+    assert_eq!(timers.next_deadline_exact(), Some(Tick(3)), "inserted late");
+}
+
+#[test]
+fn timers_are_listed_by_slot_and_those_that_ended_are_not() {
+    let mut timers = Timers::new(Tick(0));
+    let mut ids: Vec<_> = (0..3_000).map(|word| timers.insert(Tick(9_000 - word), word).unwrap()).collect();
+    for place in (0..3_000).step_by(7) {
+        assert!(timers.cancel(ids[place]).is_some());
+    }
+    // In a slot that another one had.
+    ids[0] = timers.insert(Tick(1), 7).unwrap();
+    let listed: Vec<_> = timers.iter().map(|entry| (entry.id, entry.deadline, entry.armed)).collect();
+    assert!(listed.is_sorted_by_key(|(id, ..)| id.slot()));
+    assert_eq!(listed.len(), timers.len());
+    assert!(listed.contains(&(ids[0], Tick(1), Some(Lane::First))));
+    assert!(
+        listed.iter().all(|(id, deadline, _)| timers.get(*id).map(|entry| entry.deadline) == Some(*deadline))
+    );
+}
+
+/// Live ones, some of them armed in either lane of wheels that are no more, beside slots that are free, reserved and ended.
+#[test]
+fn a_slab_that_was_filled_before_is_taken_over_with_its_ids() {
+    let mut slab = Slab::new();
+    let (mut first, mut second) = (Wheel::new(Lane::First, Tick(0)), Wheel::new(Lane::Second, Tick(0)));
+    let ids: Vec<_> = (0..2_000).map(|_| slab.reserve().unwrap()).collect();
+    for (id, deadline) in ids.iter().zip(1..).skip(1) {
+        slab.occupy(*id, Tick(deadline), id.raw()).unwrap();
+        match deadline % 5 {
+            0 => assert!(slab.end(*id) && slab.free(*id)),
+            1 => assert!(slab.end(*id)),
+            2 => assert!(first.insert(&mut slab, *id, Tick(deadline))),
+            3 => assert!(second.insert(&mut slab, *id, Tick(deadline))),
+            _ => {}
+        }
+    }
+    drop((first, second));
+    let mut timers = Timers::from_slab(Tick(1_000), slab);
+    timers.wheel.check(&timers.slab).unwrap();
+    timers.slab.check().unwrap();
+    assert_eq!(timers.len(), 1_200);
+    let mut expired = Vec::new();
+    assert_eq!(timers.drain_due(Tick(2_000), &mut expired), None);
+    assert!(expired.is_sorted_by_key(|timer| timer.deadline.max(Tick(1_000))));
+    assert!(expired.iter().all(|timer| timer.word == timer.id.raw()));
+    let mut came: Vec<_> = expired.iter().map(|timer| timer.deadline.0).collect();
+    came.sort_unstable();
+    assert!(came.into_iter().eq((2..=2_000).filter(|deadline| deadline % 5 > 1)));
+    let new = timers.insert(Tick(3_000), 7).unwrap();
+    assert!(!ids.contains(&new), "no id is given twice");
+}
+
+#[test]
 fn there_is_room_for_timers_max_however_many_slots_are_used_up() {
     let mut timers = Timers::with_timers_max(Tick::ZERO, 2);
     timers.slab.set_floor_base(crate::GENERATION_MAX - 1);
