@@ -309,6 +309,31 @@ impl SharedTimers {
         at
     }
 
+    /// An owner's turn between two sleeps: [`advance`](Self::advance) with no limit, and [`set_alarm`](Self::set_alarm), whose
+    /// answer it gives.
+    ///
+    /// It goes on for as long as other threads arm what is due already. Where other work waits meanwhile, `advance` is the
+    /// one to call.
+    ///
+    /// ```
+    /// use horolog_wheel::{SharedTimers, Tick};
+    ///
+    /// let timers = SharedTimers::new(Tick(0));
+    /// timers.insert_many(&[(Tick(1_000), 42), (Tick(70_000), 43)], &mut Vec::new());
+    ///
+    /// let (mut now, mut expired) = (timers.now(), Vec::new());
+    /// while let Some(wake) = timers.drain_due(now, &mut expired) {
+    ///     now = wake; // Here a program sleeps until that tick, or a ring.
+    /// }
+    /// assert_eq!(now, Tick(70_000));
+    /// assert!(expired.iter().map(|timer| timer.word).eq([42, 43]));
+    /// ```
+    #[must_use = "it says until when to sleep"]
+    pub fn drain_due(&self, now: Tick, expired: &mut Vec<Expired>) -> Option<Tick> {
+        while self.advance(now, u32::MAX, expired) == Progress::More {}
+        self.set_alarm()
+    }
+
     /// When to advance next: never late, possibly early; see [`Timers::next_wake`]. `None` if nothing is pending.
     ///
     /// Other threads may make it wrong at any time. Who sleeps by it takes [`set_alarm`](Self::set_alarm).

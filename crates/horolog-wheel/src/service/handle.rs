@@ -1,6 +1,7 @@
 //! What threads arm and cancel timers of a service with.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use std::time::Instant;
@@ -64,9 +65,51 @@ impl<T> TimerHandle<T> {
         self.0.values.take(key)
     }
 
+    /// Takes timers back, and appends for each of `ids`, in order, its value, or `None` if it is not pending. Neighbours of one
+    /// shard leave the queue together, as in [`SharedTimers::cancel_many`](crate::SharedTimers::cancel_many).
+    ///
+    /// ```
+    /// use horolog_wheel::TimerService;
+    /// use std::time::Duration;
+    ///
+    /// let (timers, _due) = TimerService::with_channel(Duration::from_millis(1))?;
+    /// let tea = timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// let egg = timers.after(Duration::from_secs(300), "egg").expect("there is room");
+    /// let mut values = Vec::new();
+    /// timers.cancel_many(&[egg, tea, egg], &mut values);
+    /// assert_eq!(values, [Some("egg"), Some("tea"), None]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn cancel_many(&self, ids: &[TimerId], values: &mut Vec<Option<T>>) {
+        let mut keys = Vec::new();
+        if self.0.is_stopping() {
+            keys.resize(ids.len(), None);
+        } else {
+            self.0.timers.cancel_many(ids, &mut keys);
+        }
+        values.extend(keys.into_iter().map(|key| self.0.values.take(key?)));
+    }
+
     /// Moves a pending timer: it is due after `delay` from now; false if it is not pending.
     pub fn reschedule(&self, id: TimerId, delay: Duration) -> bool {
         !self.0.is_stopping() && self.0.timers.reschedule(id, self.0.clock.after(delay))
+    }
+
+    /// Moves a pending timer: it is due at `instant`, at once if that has passed; false if it is not pending.
+    ///
+    /// ```
+    /// use horolog_wheel::TimerService;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
+    /// let tea = timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// assert!(timers.reschedule_at(tea, Instant::now()));
+    /// assert_eq!(due.recv(), Ok("tea"));
+    /// assert!(!timers.reschedule_at(tea, Instant::now()), "it has fired");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn reschedule_at(&self, id: TimerId, instant: Instant) -> bool {
+        !self.0.is_stopping() && self.0.timers.reschedule(id, self.0.clock.at(instant))
     }
 
     /// How many timers are pending.

@@ -117,6 +117,28 @@ fn a_timer_moved_later_comes_later() {
 }
 
 #[test]
+fn a_timer_moved_to_an_instant_comes_in_its_order_there() {
+    let held = Held::new();
+    let ids = [5, 10, 15].map(|ticks| held.arm(ticks, ticks));
+    assert!(held.timers.reschedule_at(ids[0], held.since + TICK * 20));
+    assert!(held.timers.reschedule_at(ids[2], held.since + TICK * 2));
+    assert_eq!(held.fired(3), [15, 10, 5]);
+}
+
+#[test]
+fn many_are_cancelled_as_one_by_one() {
+    let (timers, _due) = TimerService::with_channel(TICK).unwrap();
+    let mut ids: Vec<_> = (0..600).map(|value| timers.after(NEVER, value).unwrap()).collect();
+    assert_eq!(timers.cancel(ids[40]), Some(40));
+    ids.push(ids[3]);
+    let mut values = vec![Some(7)];
+    timers.cancel_many(&ids, &mut values);
+    let expected = (0..600).map(|value| (value != 40).then_some(value));
+    assert!(values.into_iter().eq([Some(7)].into_iter().chain(expected).chain([None])));
+    assert!(timers.is_empty());
+}
+
+#[test]
 fn the_longest_delay_is_an_ordinary_one() {
     for tick in [Duration::ZERO, TICK, Duration::MAX] {
         let (timers, due) = TimerService::with_channel(tick).unwrap();
@@ -173,6 +195,7 @@ fn a_full_service_gives_the_value_back() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a deadline for a timer that is not pending")]
 fn a_handle_that_outlives_its_service_is_refused_and_finds_nothing() {
     let (timers, due) = TimerService::with_channel(TICK).unwrap();
     let handle = timers.handle();
@@ -182,7 +205,10 @@ fn a_handle_that_outlives_its_service_is_refused_and_finds_nothing() {
     assert_eq!((refused.value, refused.reason), (2, RefusedBecause::Stopped));
     assert_eq!(format!("{refused}"), "the timer service was stopped");
     assert_eq!((handle.cancel(id), handle.len()), (None, 0));
-    assert!(handle.is_empty() && !handle.reschedule(id, TICK));
+    assert!(handle.is_empty() && !handle.reschedule(id, TICK) && !handle.reschedule_at(id, Instant::now()));
+    let mut values = Vec::new();
+    handle.cancel_many(&[id, id], &mut values);
+    assert_eq!(values, [None, None]);
     assert!(due.recv().is_err());
 }
 

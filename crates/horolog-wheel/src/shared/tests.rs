@@ -260,6 +260,23 @@ fn what_finds_no_room_does_not_ring() {
     assert_eq!(rings.load(Ordering::Relaxed), 0);
 }
 
+#[test]
+fn draining_brings_all_that_is_due_and_sets_the_alarm() {
+    let (timers, rings) = timers_that_count();
+    for number in 0..1_000 {
+        timers.insert_from(number, Tick(number as u64), number as u64).unwrap();
+    }
+    let mut expired = Vec::new();
+    assert_eq!(timers.drain_due(Tick(499), &mut expired), Some(Tick(500)));
+    assert!(words(&expired).into_iter().eq(0..500));
+    timers.insert_from(1, Tick(500), 7).unwrap();
+    assert_eq!(rings.load(Ordering::Relaxed), 0, "at the same time is not earlier");
+    timers.insert_from(0, Tick(3), 7).unwrap();
+    assert_eq!(rings.load(Ordering::Relaxed), 1);
+    assert_eq!(timers.drain_due(Tick(2_000), &mut expired), None);
+    assert_eq!((expired.len(), timers.len()), (1_002, 0));
+}
+
 // Against a model
 
 #[derive(Clone, Debug)]
