@@ -183,7 +183,7 @@ impl<T> TimerService<T> {
 
     /// Stops the service: nothing fires any more when this returns. Gives back what was pending, in no order.
     ///
-    /// It waits for the callback at work. O(pending timers).
+    /// It waits for the callback at work. If that is the caller, it does not: then that callback is the last. O(pending timers).
     #[must_use = "what was pending is in it"]
     pub fn stop(mut self) -> Vec<T> {
         self.halt();
@@ -203,7 +203,7 @@ impl<T> TimerService<T> {
     }
 }
 
-/// Stops the service, and drops what was pending. It waits for the callback at work.
+/// Stops the service, and drops what was pending. It waits for the callback at work, if that is not the caller.
 impl<T> Drop for TimerService<T> {
     fn drop(&mut self) {
         self.halt();

@@ -35,11 +35,21 @@ struct Held {
 }
 
 impl Held {
-    #[expect(clippy::disallowed_methods, reason = "deadlines are told from the moment at which it is held")]
     fn new() -> Self {
+        Self::with(|_, _| {})
+    }
+
+    /// All callbacks but the first do that as well.
+    #[expect(clippy::disallowed_methods, reason = "deadlines are told from the moment at which it is held")]
+    fn with(mut work: impl FnMut(&TimerHandle<u32>, u32) + Send + 'static) -> Self {
         let (sender, due) = channel();
         let (let_go, held) = channel::<()>();
-        let fire = move |_: &TimerHandle<u32>, value| _ = (sender.send(value), held.recv());
+        let fire = move |timers: &TimerHandle<u32>, value| {
+            if value > 0 {
+                work(timers, value);
+            }
+            _ = (sender.send(value), held.recv());
+        };
         let timers = TimerService::start(TICK, fire).unwrap();
         timers.after(Duration::ZERO, 0).unwrap();
         assert_eq!(due.recv(), Ok(0));
@@ -342,6 +352,45 @@ fn a_callback_that_waits_for_room_ends_when_the_receiver_is_dropped_before_the_s
     begun.recv().unwrap();
     drop(due);
     drop(timers);
+}
+
+#[test]
+fn a_callback_that_stops_its_own_service_gets_what_is_pending_and_is_the_last() {
+    let held = Arc::new(Mutex::new(None));
+    let (sender, stopped) = channel();
+    let inside = Arc::clone(&held);
+    let timers = TimerService::start(TICK, move |_, value: u32| {
+        let service = inside.lock().unwrap().take();
+        let mut all = service.map(TimerService::stop).unwrap_or_default();
+        all.push(value);
+        sender.send(all).unwrap();
+    });
+    let mut slot = held.lock().unwrap();
+    let timers = slot.insert(timers.unwrap());
+    for value in 0..20 {
+        timers.after(if value % 2 == 0 { Duration::ZERO } else { NEVER }, value).unwrap();
+    }
+    drop(slot);
+    let mut all = stopped.recv().unwrap();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..20));
+    assert!(stopped.recv().is_err(), "the thread has ended, and its callback is gone");
+}
+
+#[test]
+fn what_was_taken_out_with_its_own_timer_is_not_cancelled_by_a_callback_and_fires() {
+    let ids = Arc::new(Mutex::new(Vec::new()));
+    let (tell, told) = channel();
+    let siblings = Arc::clone(&ids);
+    let held = Held::with(move |timers, _| {
+        let cancel = |id: &TimerId| (timers.cancel(*id), timers.reschedule(*id, NEVER));
+        tell.send(siblings.lock().unwrap().iter().map(cancel).collect::<Vec<_>>()).unwrap();
+    });
+    ids.lock().unwrap().extend([1, 2, 3].map(|value| held.arm(0, value)));
+    let mut fired = held.fired(3);
+    fired.sort_unstable();
+    assert_eq!(fired, [1, 2, 3]);
+    assert_eq!(told.iter().collect::<Vec<_>>(), vec![vec![(None, false); 3]; 3]);
 }
 
 #[test]
