@@ -1,6 +1,9 @@
 //! What the service adds to [`SharedTimers`], in every order, tried by loom.
 
+use std::time::Instant;
+
 use super::*;
+use crate::sync::AtomicU64;
 use crate::sync::models::{model, spawn};
 
 /// A timer that is due at once: its value is there when it fires.
@@ -23,27 +26,55 @@ fn a_value_is_in_place_before_its_timer_can_fire() {
     });
 }
 
+/// One shard, and no thread: a model runs what that would run in one of its own. A tick is so long that it stays the first, and
+/// what has passed is due at once.
+fn without_thread<T>() -> TimerService<T> {
+    TimerService::without_thread(SharedOptions::new().shards(1), Duration::from_secs(1 << 20))
+}
+
 /// A service that is told to stop while it falls asleep does.
 #[test]
 fn a_service_that_falls_asleep_hears_that_it_is_to_stop() {
     model(|| {
-        let bell = Arc::new(Bell::new());
-        let is_stopping = Arc::new(AtomicBool::new(false));
-        let (waiting, told) = (Arc::clone(&bell), Arc::clone(&is_stopping));
-        let thread = spawn(move || {
-            while !told.load(Ordering::Acquire) {
-                waiting.wait(None);
-            }
-        });
-        is_stopping.store(true, Ordering::Release);
-        bell.ring();
-        drop(thread.join());
+        let timers = without_thread::<char>();
+        let own = timers.handle();
+        let thread = spawn(move || own.run(|_, _| {}));
+        assert_eq!(timers.stop(), []);
+        assert!(thread.join().is_ok());
     });
 }
 
-/// One shard, and no thread that lets time pass. A tick is so long that it stays the first.
-fn without_thread<T>() -> TimerService<T> {
-    TimerService::without_thread(SharedOptions::new().shards(1), Duration::from_secs(1 << 20))
+/// A timer that is due wakes a service that falls asleep, and fires.
+#[test]
+fn a_service_that_falls_asleep_hears_of_a_timer_that_is_due() {
+    model(|| {
+        let timers = without_thread();
+        let fired = Arc::new(Bell::new());
+        let (own, ringer) = (timers.handle(), Arc::clone(&fired));
+        let thread = spawn(move || own.run(|_, _: char| ringer.ring()));
+        timers.at(Instant::now(), 'a').expect("there is room");
+        fired.wait(None);
+        assert_eq!(timers.stop(), []);
+        assert!(thread.join().is_ok());
+    });
+}
+
+/// What is armed while the service stops is refused, fires or is left, once.
+#[test]
+fn beside_a_stop_a_timer_that_is_due_is_refused_or_fires_or_is_left() {
+    model(|| {
+        let timers = without_thread();
+        let fired = Arc::new(AtomicU64::new(0));
+        let (own, counted) = (timers.handle(), Arc::clone(&fired));
+        let thread = spawn(move || own.run(|_, _: char| _ = counted.fetch_add(1, Ordering::Relaxed)));
+        let arming = timers.handle();
+        let insert = spawn(move || arming.at(Instant::now(), 'a').is_ok());
+        let left = timers.stop();
+        assert!(thread.join().is_ok());
+        let was_taken = insert.join().expect("it ends");
+        let ends = fired.load(Ordering::Relaxed) + left.len() as u64;
+        assert_eq!(ends, u64::from(was_taken));
+    });
 }
 
 /// Keys begin again when all values are taken. A cancel that has its key by then does not meet what is armed later.
