@@ -23,7 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use horolog_benches::{MINUTE_TICKS, Rng, size};
+use horolog_benches::{MINUTE_TICKS, Rng, print_tail, size};
 use horolog_wheel::{Progress, SharedOptions, SharedTimers, Tick, TimerId, TimerService, Timers};
 
 /// How many timers are inserted into an empty queue.
@@ -304,13 +304,6 @@ fn time_each<R>(whole: Duration, work: impl Fn() -> R, after: impl Fn(R)) -> Vec
         }
     }
     spans
-}
-
-fn print_tail(name: &str, mut spans: Vec<u32>) {
-    spans.sort_unstable();
-    let at = |thousandths: usize| spans.get(spans.len() * thousandths / 1_000).or(spans.last()).copied();
-    let [p50, p99, p999, max] = [500, 990, 999, 1_000].map(|thousandths| at(thousandths).unwrap_or(0));
-    println!("    {name}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns, max {max} ns, of {}", spans.len());
 }
 
 criterion_group! {

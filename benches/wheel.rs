@@ -1,17 +1,19 @@
 //! What does one timer cost in the wheel: to insert, cancel, move and expire, beside 1 k, 100 k and 1 M others? With
 //! `HOROLOG_BENCH_LARGE=1` beside 10 M as well.
 //!
-//! Deadlines are spread evenly over an hour of 1 ms ticks, or over a minute where timers expire. Each figure is that of a
-//! `Timers`, so it has the slab's part in it. `fill` starts from nothing and pays for memory; `insert`, `cancel` and
-//! `reschedule` go on in a wheel that holds its number all the time, at random places of it, as a service would.
-//! `worst_tick` is not a mean: it is the longest of 60 000 one-tick advances, stalls of the machine included.
+//! Deadlines are spread evenly over an hour of 1 ms ticks, or over a minute where timers expire; where a name says `log`, from
+//! a tick to a day, as many in each doubling. Each figure is that of a `Timers`, so it has the slab's part in it. `fill` starts
+//! from nothing and pays for memory; `insert`, `cancel` and `reschedule` go on in a wheel that holds its number all the time,
+//! at random places of it, as a service would. `worst_tick` is not a mean: it is the longest of 60 000 one-tick advances, stalls
+//! of the machine included. Lines beside it say how long nearly all of them take, and how long nothing does in a loop that only
+//! reads the clock: what both have in their tail is the machine's. The first lines say how many bytes a timer has.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use horolog_benches::{HOUR_TICKS, MINUTE_TICKS, Rng, size};
+use horolog_benches::{DAY_TICKS, HOUR_TICKS, MINUTE_TICKS, Rng, print_tail, size};
 use horolog_wheel::{Expired, Lane, Progress, Slab, Tick, TimerId, Timers, Wheel};
 
 /// How many timers are pending.
@@ -24,24 +26,39 @@ fn sizes() -> &'static [usize] {
 /// Operations a sample of the steady-state benches: enough to forget the clock, too few to change the wheel.
 const OPS: usize = 1_000;
 
+/// When timers are due, from the start on.
+type Deadlines = fn(&mut Rng) -> Tick;
+
+fn in_a_minute(rng: &mut Rng) -> Tick {
+    Tick(1 + rng.below(MINUTE_TICKS))
+}
+
+fn in_an_hour(rng: &mut Rng) -> Tick {
+    Tick(1 + rng.below(HOUR_TICKS))
+}
+
+fn in_a_day_log(rng: &mut Rng) -> Tick {
+    Tick(rng.log_up_to(DAY_TICKS))
+}
+
 /// A wheel with so many pending timers, and the means to keep it that way.
 struct Full {
     timers: Timers,
     ids: Vec<TimerId>,
     rng: Rng,
-    span: u64,
+    deadlines: Deadlines,
 }
 
 impl Full {
-    fn new(count: usize, span: u64) -> Self {
+    fn new(count: usize, deadlines: Deadlines) -> Self {
         let (timers, ids, rng) = (Timers::new(Tick(0)), Vec::with_capacity(count), Rng::new());
-        let mut full = Self { timers, ids, rng, span };
+        let mut full = Self { timers, ids, rng, deadlines };
         (0..count).for_each(|_| full.insert());
         full
     }
 
     fn deadline(&mut self) -> Tick {
-        Tick(1 + self.rng.below(self.span))
+        (self.deadlines)(&mut self.rng)
     }
 
     fn insert(&mut self) {
@@ -90,6 +107,18 @@ impl Full {
         }
     }
 
+    /// Timers at random, and where they go.
+    fn moves(&mut self, deadline: impl Fn(&mut Rng) -> Tick) -> Vec<(TimerId, Tick)> {
+        let Self { ids, rng, .. } = self;
+        (0..OPS).filter_map(|_| Some((*ids.get(rng.index(ids.len()))?, deadline(rng)))).collect()
+    }
+
+    fn reschedule(&mut self, moves: Vec<(TimerId, Tick)>) {
+        for (id, deadline) in moves {
+            black_box(self.timers.reschedule(id, deadline));
+        }
+    }
+
     fn cancel(&mut self, ids: &[TimerId]) {
         for id in ids {
             black_box(self.timers.cancel(*id));
@@ -97,12 +126,31 @@ impl Full {
     }
 }
 
+/// Prints how many bytes a timer takes: all memory of the wheel and the slab, divided.
+fn bytes(_: &mut Criterion) {
+    for &count in sizes() {
+        let [minute, hour, log] = [in_a_minute as Deadlines, in_an_hour, in_a_day_log].map(|deadlines| {
+            let timers = Full::new(count, deadlines).timers;
+            timers.bytes() as f64 / timers.len() as f64
+        });
+        println!(
+            "wheel/bytes/{}: over a minute {minute:.2}, an hour {hour:.2}, a day log {log:.2}",
+            size(count)
+        );
+    }
+}
+
 fn fill(c: &mut Criterion) {
-    let mut group = c.benchmark_group("wheel/fill");
+    fill_with(c, "wheel/fill", in_an_hour);
+    fill_with(c, "wheel/fill_day_log", in_a_day_log);
+}
+
+fn fill_with(c: &mut Criterion, name: &str, deadlines: Deadlines) {
+    let mut group = c.benchmark_group(name);
     for &count in sizes() {
         group.throughput(Throughput::Elements(count as u64));
         let mut rng = Rng::new();
-        let deadlines: Vec<Tick> = (0..count).map(|_| Tick(1 + rng.below(HOUR_TICKS))).collect();
+        let deadlines: Vec<Tick> = (0..count).map(|_| deadlines(&mut rng)).collect();
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
             b.iter_with_large_drop(|| {
                 let mut timers = Timers::new(Tick(0));
@@ -119,13 +167,14 @@ fn fill(c: &mut Criterion) {
 fn on_full<I>(
     c: &mut Criterion,
     name: &str,
+    deadlines: Deadlines,
     prepare: impl Fn(&mut Full, usize) -> I,
     mut work: impl FnMut(&mut Full, I),
 ) {
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(OPS as u64));
     for &count in sizes() {
-        let full = RefCell::new(Full::new(count, HOUR_TICKS));
+        let full = RefCell::new(Full::new(count, deadlines));
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
             b.iter_batched(
                 || prepare(&mut full.borrow_mut(), count),
@@ -138,11 +187,13 @@ fn on_full<I>(
 
 fn insert(c: &mut Criterion) {
     let make_room = |full: &mut Full, _| full.make_room();
-    on_full(c, "wheel/insert", make_room, |Full { timers, ids, .. }, new| {
+    let one_by_one = |Full { timers, ids, .. }: &mut Full, new: Vec<(Tick, u64)>| {
         ids.extend(new.iter().filter_map(|(deadline, word)| timers.insert(*deadline, *word)));
-    });
+    };
+    on_full(c, "wheel/insert", in_an_hour, make_room, one_by_one);
+    on_full(c, "wheel/insert_day_log", in_a_day_log, make_room, one_by_one);
     // The same, handed over 64 at a time.
-    on_full(c, "wheel/insert_in_64s", make_room, |Full { timers, ids, .. }, new| {
+    on_full(c, "wheel/insert_in_64s", in_an_hour, make_room, |Full { timers, ids, .. }, new| {
         for new in new.chunks(64) {
             black_box(timers.insert_many(new, ids));
         }
@@ -186,10 +237,10 @@ fn load(c: &mut Criterion) {
 }
 
 fn cancel(c: &mut Criterion) {
-    on_full(c, "wheel/cancel", Full::refill_and_pick, |full, leaving| full.cancel(&leaving));
+    on_full(c, "wheel/cancel", in_an_hour, Full::refill_and_pick, |full, leaving| full.cancel(&leaving));
     // The same, handed over 64 at a time.
     let mut words = Vec::new();
-    on_full(c, "wheel/cancel_in_64s", Full::refill_and_pick, |full, leaving| {
+    on_full(c, "wheel/cancel_in_64s", in_an_hour, Full::refill_and_pick, |full, leaving| {
         for ids in leaving.chunks(64) {
             full.timers.cancel_many(ids, &mut words);
             black_box(&words);
@@ -204,7 +255,7 @@ fn churn(c: &mut Criterion) {
     let mut group = c.benchmark_group("wheel/churn_minute");
     group.throughput(Throughput::Elements(OPS as u64));
     for &count in sizes() {
-        let mut full = Full::new(count, MINUTE_TICKS);
+        let mut full = Full::new(count, in_a_minute);
         let mut expired: Vec<Expired> = Vec::new();
         let mut now = 0;
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
@@ -229,37 +280,21 @@ fn churn(c: &mut Criterion) {
 }
 
 fn reschedule(c: &mut Criterion) {
-    let mut group = c.benchmark_group("wheel/reschedule");
-    group.throughput(Throughput::Elements(OPS as u64));
-    for &count in sizes() {
-        let full = RefCell::new(Full::new(count, HOUR_TICKS));
-        let choose = || {
-            let full = &mut *full.borrow_mut();
-            let choose = |_| {
-                let at = full.rng.index(full.ids.len());
-                (full.ids.get(at).copied(), Tick(1 + full.rng.below(HOUR_TICKS)))
-            };
-            (0..OPS).map(choose).collect()
-        };
-        group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
-            b.iter_batched(
-                choose,
-                |moves: Vec<(Option<TimerId>, Tick)>| {
-                    let timers = &mut full.borrow_mut().timers;
-                    for (id, deadline) in moves {
-                        black_box(id.map(|id| timers.reschedule(id, deadline)));
-                    }
-                },
-                BatchSize::PerIteration,
-            );
-        });
-    }
+    on_full(c, "wheel/reschedule", in_an_hour, |full, _| full.moves(in_an_hour), Full::reschedule);
+    // Later than anything that is pending: a timeout that begins again.
+    let rounds = Cell::new(0);
+    let later = |full: &mut Full, _| {
+        rounds.set(rounds.get() + 1);
+        let later = Tick(DAY_TICKS + rounds.get());
+        full.moves(|_| later)
+    };
+    on_full(c, "wheel/reschedule_later", in_an_hour, later, Full::reschedule);
 }
 
-/// Advances a whole minute, one tick a call.
-fn pass_a_minute(timers: &mut Timers, mut at_each: impl FnMut()) {
+/// Advances until that tick, so many ticks a call.
+fn pass(timers: &mut Timers, until: u64, step: u64, mut at_each: impl FnMut()) {
     let mut expired: Vec<Expired> = Vec::new();
-    for tick in 1..=MINUTE_TICKS {
+    for tick in (step..=until).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
         let progress = timers.advance(Tick(tick), u32::MAX, &mut expired);
         debug_assert_eq!(progress, Progress::Done);
         black_box(&expired);
@@ -268,17 +303,23 @@ fn pass_a_minute(timers: &mut Timers, mut at_each: impl FnMut()) {
     }
 }
 
-/// The ticks of the minute are in the figure, also those at which nothing is due: 60 000 of them, whatever the number
-/// of timers.
+/// The calls are in the figure, also those at which nothing is due: 60 000 by ticks, whatever the number of timers, 60 or
+/// 86 400 by thousands.
 fn expire(c: &mut Criterion) {
-    let mut group = c.benchmark_group("wheel/expire_minute_by_ticks");
+    expire_with(c, "wheel/expire_minute_by_ticks", in_a_minute, MINUTE_TICKS, 1);
+    expire_with(c, "wheel/expire_minute_by_1000s", in_a_minute, MINUTE_TICKS, 1_000);
+    expire_with(c, "wheel/expire_day_log_by_1000s", in_a_day_log, DAY_TICKS, 1_000);
+}
+
+fn expire_with(c: &mut Criterion, name: &str, deadlines: Deadlines, until: u64, step: u64) {
+    let mut group = c.benchmark_group(name);
     group.sample_size(10);
     for &count in sizes() {
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
             b.iter_batched_ref(
-                || Full::new(count, MINUTE_TICKS).timers,
-                |timers| pass_a_minute(timers, || {}),
+                || Full::new(count, deadlines).timers,
+                |timers| pass(timers, until, step, || {}),
                 BatchSize::PerIteration,
             );
         });
@@ -289,26 +330,50 @@ fn expire(c: &mut Criterion) {
     clippy::disallowed_methods,
     reason = "criterion reports means; the worst tick has to be timed by hand"
 )]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+/// Since the last call.
+fn lap(last: &mut Instant) -> Duration {
+    let now = clock();
+    now - std::mem::replace(last, now)
+}
+
 fn worst_tick(c: &mut Criterion) {
     let mut group = c.benchmark_group("wheel/worst_tick_of_a_minute");
     group.sample_size(10);
     for &count in sizes().iter().skip(1) {
+        let (mut ticks, mut idle) = (Vec::new(), Vec::new());
         group.bench_function(BenchmarkId::from_parameter(size(count)), |b| {
             b.iter_custom(|iterations| {
-                let mut sum = Duration::ZERO;
-                for _ in 0..iterations {
-                    let mut timers = Full::new(count, MINUTE_TICKS).timers;
-                    let (mut worst, mut last) = (Duration::ZERO, Instant::now());
-                    pass_a_minute(&mut timers, || {
-                        let now = Instant::now();
-                        (worst, last) = (worst.max(now - last), now);
-                    });
-                    sum += worst;
-                }
-                sum
+                (0..iterations).map(|_| time_ticks(count, &mut ticks, &mut idle)).sum()
             });
         });
+        // Nothing, if the bench was not asked for.
+        if !ticks.is_empty() {
+            print_tail("a tick", ticks);
+            print_tail("nothing", idle);
+        }
     }
+}
+
+/// Adds how long each tick of a minute takes, and as often how long nothing does. Gives the worst tick.
+fn time_ticks(count: usize, ticks: &mut Vec<u32>, idle: &mut Vec<u32>) -> Duration {
+    let ns = |span: Duration| u32::try_from(span.as_nanos()).unwrap_or(u32::MAX);
+    let mut timers = Full::new(count, in_a_minute).timers;
+    // Not while it is timed: it may copy all that is there.
+    ticks.reserve(60_000);
+    idle.reserve(60_000);
+    let (mut worst, mut last) = (Duration::ZERO, clock());
+    pass(&mut timers, MINUTE_TICKS, 1, || {
+        let span = lap(&mut last);
+        worst = worst.max(span);
+        ticks.push(ns(span));
+    });
+    lap(&mut last);
+    (0..MINUTE_TICKS).for_each(|_| idle.push(ns(lap(&mut last))));
+    worst
 }
 
 /// One call over 3.6 million ticks at which nothing happens. What is pending is due far beyond.
@@ -337,6 +402,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2));
-    targets = fill, insert, load, cancel, reschedule, churn, expire, worst_tick, empty_hour
+    targets = bytes, fill, insert, load, cancel, reschedule, churn, expire, worst_tick, empty_hour
 }
 criterion_main!(benches);

@@ -22,6 +22,9 @@ pub const SEED: u64 = 0x484f_524f_4c4f_4721;
 /// An hour, in ticks of one millisecond.
 pub const HOUR_TICKS: u64 = 3_600_000;
 
+/// A day, in ticks of one millisecond.
+pub const DAY_TICKS: u64 = 24 * HOUR_TICKS;
+
 /// A minute, in ticks of one millisecond.
 pub const MINUTE_TICKS: u64 = 60_000;
 
@@ -55,6 +58,18 @@ impl Rng {
         self.draw().checked_rem(n).unwrap_or(0)
     }
 
+    /// A number from 1 to `max`, as many in each doubling; 1 if there is none.
+    pub fn log_up_to(&mut self, max: u64) -> u64 {
+        let doublings = u64::from(max.max(1).ilog2()) + 1;
+        loop {
+            let from = 1 << self.below(doublings);
+            let number = from + self.below(from);
+            if number <= max.max(1) {
+                return number;
+            }
+        }
+    }
+
     /// An index into something of `len` items.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
@@ -79,6 +94,17 @@ pub fn size(count: usize) -> String {
         1_000..1_000_000 => format!("{}k", count / 1_000),
         _ => format!("{}M", count / 1_000_000),
     }
+}
+
+/// Prints how long something took, from the middle to the worst, in nanoseconds.
+pub fn print_tail(name: &str, mut spans: Vec<u32>) {
+    spans.sort_unstable();
+    let at = |of_10_000: usize| spans.get(spans.len() * of_10_000 / 10_000).or(spans.last()).copied();
+    let [p50, p99, p999, p9999, max] = [5_000, 9_900, 9_990, 9_999, 10_000].map(|part| at(part).unwrap_or(0));
+    let of = spans.len();
+    println!(
+        "    {name}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns, p99.99 {p9999} ns, max {max} ns, of {of}"
+    );
 }
 
 /// The block of the log's format: a batch takes whole ones.
