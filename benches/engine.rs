@@ -73,31 +73,66 @@ fn alone(c: &mut Criterion) {
     });
 }
 
-/// One thread, no waiting in between; the last ticket is waited for, and covers all before it.
+/// No waiting in between; the last ticket is waited for, and covers all of its thread before it. By one thread, and half of
+/// them by each of two.
 fn submit(c: &mut Criterion) {
     const COUNT: usize = 10_000;
     let mut group = c.benchmark_group("engine/submit_then_wait_last");
     group.throughput(Throughput::Elements(COUNT as u64));
     let bench = Bench::open();
-    let left = RefCell::new(Vec::with_capacity(COUNT));
+    let left = RefCell::new(Vec::new());
     group.bench_function(BenchmarkId::from_parameter(size(COUNT)), |b| {
         b.iter_batched(
             || {
-                bench.cancel_all(&left.borrow_mut().drain(..).collect::<Vec<_>>());
+                bench.cancel_all(&left.take());
                 vec![in_a_day(); COUNT]
             },
-            |timers| {
-                let mut last: Option<Ticket<TimerId>> = None;
-                for timer in timers {
-                    let ticket = bench.engine.submit(timer).expect("room for 10 000");
-                    left.borrow_mut().push(ticket.id());
-                    last = Some(ticket);
-                }
-                last.map(|ticket| ticket.wait().expect("durable"))
-            },
+            |timers| left.replace(submit_all(&bench.engine, timers)),
             BatchSize::PerIteration,
         );
     });
+    group.bench_function(BenchmarkId::new("two_producers", size(COUNT)), |b| {
+        b.iter_custom(|iterations| {
+            let round = |_| {
+                bench.cancel_all(&left.take());
+                let (ids, took) = two_submit(&bench.engine, [(); 2].map(|()| vec![in_a_day(); COUNT / 2]));
+                left.replace(ids);
+                took
+            };
+            (0..iterations).map(round).sum()
+        });
+    });
+}
+
+fn submit_all(engine: &Engine, timers: Vec<Timer>) -> Vec<TimerId> {
+    let submit = |timer| engine.submit(timer).expect("room for 10 000");
+    let mut ids = Vec::with_capacity(timers.len());
+    let mut last: Option<Ticket<TimerId>> = None;
+    for ticket in timers.into_iter().map(submit) {
+        ids.push(ticket.id());
+        last = Some(ticket);
+    }
+    if let Some(last) = last {
+        last.wait().expect("durable");
+    }
+    ids
+}
+
+/// Two threads that begin together: the ids of both, and how long it was until both were done.
+fn two_submit(engine: &Engine, halves: [Vec<Timer>; 2]) -> (Vec<TimerId>, Duration) {
+    let start = &Barrier::new(3);
+    std::thread::scope(|scope| {
+        let producers = halves.map(|timers| {
+            scope.spawn(move || {
+                start.wait();
+                submit_all(engine, timers)
+            })
+        });
+        start.wait();
+        let began = Instant::now();
+        let ids = producers.into_iter().flat_map(|producer| producer.join().expect("a producer")).collect();
+        (ids, began.elapsed())
+    })
 }
 
 /// How long one call takes that does not wait: nearly all of it is a hold of the engine's lock. A payload over 512 bytes
