@@ -197,7 +197,7 @@ impl<T> TimerService<T> {
         inner.bell.ring();
         let thread = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id());
         if let Some(thread) = thread {
-            // It catches what callbacks throw, and has nothing to say.
+            // It catches what callbacks throw, and what they hold, and has nothing to say.
             drop(thread.join());
         }
     }
@@ -214,6 +214,12 @@ impl<T> Drop for TimerService<T> {
 
 impl<T> TimerHandle<T> {
     fn run(&self, mut fire: impl FnMut(&Self, T)) {
+        self.hand_on(&mut fire);
+        // What it holds may throw as well.
+        caught(|| drop(fire));
+    }
+
+    fn hand_on(&self, fire: &mut impl FnMut(&Self, T)) {
         let inner = &*self.0;
         let mut expired = Vec::new();
         while !inner.is_stopping() {

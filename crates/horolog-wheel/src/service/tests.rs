@@ -258,6 +258,22 @@ fn a_callback_that_throws_what_throws_again_does_not_stop_the_others() {
     assert_eq!(due.recv(), Ok(7));
 }
 
+/// Throws when it is dropped, and so does what it throws.
+struct Fuse;
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        std::panic::panic_any(Bomb);
+    }
+}
+
+#[test]
+fn what_a_callback_holds_may_throw_when_it_is_dropped_and_the_service_still_ends() {
+    let fuse = Fuse;
+    let timers = TimerService::start(TICK, move |_, ()| _ = &fuse).unwrap();
+    drop(timers);
+}
+
 #[test]
 fn a_service_that_is_to_stop_hands_nothing_on_after_the_callback_at_work() {
     let (sender, at_work) = sync_channel(0);

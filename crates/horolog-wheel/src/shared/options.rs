@@ -62,6 +62,7 @@ impl SharedOptions {
         let Self { shards, timers_max, ring } = self;
         let shards = shards.clamp(1, SHARDS_MAX).next_power_of_two();
         let shard_bits = shards.trailing_zeros();
+        let timers_max = timers_max.min(u32::MAX >> shard_bits << shard_bits);
         let made = (0..shards).map(|number| {
             Shard::new(Timers::with_limits(
                 now,

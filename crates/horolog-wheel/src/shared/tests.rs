@@ -44,12 +44,34 @@ fn an_id_finds_its_timer_whatever_the_shard_and_the_number_of_shards() {
     }
 }
 
+/// There are more shards than threads that have asked for a number, in all tests together.
 #[test]
 fn threads_have_shards_of_their_own() {
-    let first = home_of_this_thread();
-    assert_eq!(first, home_of_this_thread());
-    let other = thread::spawn(home_of_this_thread).join().unwrap();
-    assert_ne!(first, other);
+    let timers = timers(1_024);
+    let shard = || timers.home(timers.insert(Tick(9), 7).unwrap());
+    let of_many = || {
+        let mut ids = Vec::new();
+        assert_eq!(timers.insert_many(&[(Tick(9), 7)], &mut ids), []);
+        timers.home(ids[0])
+    };
+    let here = shard();
+    assert_eq!((shard(), of_many()), (here, here));
+    let others = thread::scope(|scope| {
+        let shards = [(); 2].map(|()| scope.spawn(|| (shard(), shard(), of_many())));
+        shards.map(|shard| shard.join().unwrap())
+    });
+    assert!(others.iter().all(|(one, other, of_many)| one == other && one == of_many));
+    assert!(here != others[0].0 && here != others[1].0 && others[0].0 != others[1].0, "{here}, {others:?}");
+}
+
+#[test]
+fn the_limit_that_is_told_is_the_one_that_holds() {
+    for (shards, most) in [(1, u32::MAX), (2, u32::MAX - 1), (1_024, u32::MAX - 1_023)] {
+        let limit = |timers_max| {
+            SharedOptions::new().shards(shards).timers_max(timers_max).build(Tick::ZERO).timers_max
+        };
+        assert_eq!((limit(u32::MAX), limit(most), limit(most - 1), limit(7)), (most, most, most - 1, 7));
+    }
 }
 
 #[test]
