@@ -142,14 +142,19 @@ impl SharedTimers {
     /// As if by a thread whose home is that shard.
     #[inline]
     pub(crate) fn insert_from(&self, home: usize, deadline: Tick, word: u64) -> Result<TimerId, Full> {
-        let home = home & self.mask();
-        let id = self.shards[home].with(|timers| timers.insert(deadline, word));
-        let id = match id {
-            Some(id) => self.outer(home, id),
-            None => self.insert_elsewhere(home, deadline, word)?,
-        };
+        let id = self.insert_unrung(home, deadline, word)?;
         self.ring_if_earlier(deadline);
         Ok(id)
+    }
+
+    /// Without the ring: the caller owes [`ring_if_earlier`](Self::ring_if_earlier), with no lock held.
+    #[inline]
+    pub(crate) fn insert_unrung(&self, home: usize, deadline: Tick, word: u64) -> Result<TimerId, Full> {
+        let home = home & self.mask();
+        match self.shards[home].with(|timers| timers.insert(deadline, word)) {
+            Some(id) => Ok(self.outer(home, id)),
+            None => self.insert_elsewhere(home, deadline, word),
+        }
     }
 
     /// When there is no room at home.
@@ -374,7 +379,7 @@ impl SharedTimers {
     }
 
     #[inline]
-    fn ring_if_earlier(&self, deadline: Tick) {
+    pub(crate) fn ring_if_earlier(&self, deadline: Tick) {
         let alarm = self.alarm.load(Ordering::Relaxed);
         if is_earlier(deadline, alarm) {
             self.ring(deadline, alarm);

@@ -43,17 +43,19 @@ impl<T> TimerHandle<T> {
     }
 
     fn insert(&self, deadline: Tick, value: T) -> Result<TimerId, Refused<T>> {
-        let inner = &*self.0;
+        let (inner, home) = (&*self.0, home_of_this_thread());
         let arm = |key| {
             // Under the lock that `take_all` takes: what comes after that is refused, and no key is given twice.
             if inner.is_stopping() {
                 return Err(RefusedBecause::Stopped);
             }
-            let armed = inner.timers.insert(deadline, key);
+            let armed = inner.timers.insert_unrung(home, deadline, key);
             armed.map_err(|Full { timers_max, .. }| RefusedBecause::Full { timers_max })
         };
-        let armed = inner.values.put(home_of_this_thread(), value, arm);
-        armed.map_err(|(value, reason)| Refused { value, reason })
+        let armed = inner.values.put(home, value, arm);
+        let id = armed.map_err(|(value, reason)| Refused { value, reason })?;
+        inner.timers.ring_if_earlier(deadline);
+        Ok(id)
     }
 
     /// Takes a timer back; `None` if it is not pending. Of a cancel and the firing of a timer, exactly one gets the value.

@@ -6,30 +6,26 @@ use super::*;
 use crate::sync::AtomicU64;
 use crate::sync::models::{model, spawn};
 
-/// A timer that is due at once: its value is there when it fires.
-#[test]
-fn a_value_is_in_place_before_its_timer_can_fire() {
-    model(|| {
-        let timers = Arc::new(SharedOptions::new().shards(1).build(Tick::ZERO));
-        let values = Arc::new(Values::new(1));
-        let (arming, kept) = (Arc::clone(&timers), Arc::clone(&values));
-        let thread = spawn(move || {
-            let armed = kept.put(0, 'v', |key| arming.insert_from(0, Tick::ZERO, key));
-            assert!(armed.is_ok());
-        });
-        let mut expired = Vec::new();
-        assert_eq!(timers.advance(Tick(1), 9, &mut expired), Progress::Done);
-        for timer in expired.drain(..) {
-            assert_eq!(values.take(timer.word), Some('v'));
-        }
-        drop(thread.join());
-    });
-}
-
 /// One shard, and no thread: a model runs what that would run in one of its own. A tick is so long that it stays the first, and
 /// what has passed is due at once.
 fn without_thread<T>() -> TimerService<T> {
     TimerService::without_thread(SharedOptions::new().shards(1), Duration::from_secs(1 << 20))
+}
+
+/// A timer that is due at once: its value is there when it fires.
+#[test]
+fn a_value_is_in_place_before_its_timer_can_fire() {
+    model(|| {
+        let timers = without_thread();
+        let arming = timers.handle();
+        let thread = spawn(move || assert!(arming.at(Instant::now(), 'v').is_ok()));
+        let mut expired = Vec::new();
+        assert_eq!(timers.0.timers.advance(Tick(1), 9, &mut expired), Progress::Done);
+        for timer in expired.drain(..) {
+            assert_eq!(timers.0.values.take(timer.word), Some('v'));
+        }
+        drop(thread.join());
+    });
 }
 
 /// A service that is told to stop while it falls asleep does.
