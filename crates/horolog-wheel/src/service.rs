@@ -30,8 +30,8 @@ mod values;
 ///
 /// Any thread arms, moves and cancels timers, through `&self` or a [`TimerHandle`]; a thread of the service's own waits for
 /// them and hands them on, to a callback ([`start`](Self::start)) or into a channel ([`with_channel`](Self::with_channel)). It
-/// sleeps until the earliest is due (but for a wake or two on the way there, if that is far), and is woken only if an earlier
-/// one is made.
+/// sleeps until the earliest is due, and is woken only if an earlier one is made. (If that is far, the thread wakes on the way to
+/// move it closer: once a level of the wheel, seven times at most, and a few times more for thousands that are due together.)
 ///
 /// ```
 /// use horolog_wheel::TimerService;
@@ -112,6 +112,18 @@ impl<T: Send + 'static> TimerService<T> {
 
     /// As [`start`](Self::start), with other options than the defaults. (Their ring is not used: the service has its own.)
     ///
+    /// ```
+    /// use horolog_wheel::{RefusedBecause, SharedOptions, TimerService};
+    /// use std::time::Duration;
+    ///
+    /// let options = SharedOptions::new().timers_max(1);
+    /// let timers = TimerService::start_with(options, Duration::from_millis(1), |_, _: &str| {})?;
+    /// timers.after(Duration::from_secs(180), "tea").expect("there is room for one");
+    /// let refused = timers.after(Duration::from_secs(300), "egg").expect_err("and for no other");
+    /// assert_eq!((refused.value, refused.reason), ("egg", RefusedBecause::Full { timers_max: 1 }));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// If no thread can be made.
@@ -176,6 +188,17 @@ impl<T> TimerService<T> {
     }
 
     /// What threads that outlive this value, or do not know of it, arm and cancel timers with.
+    ///
+    /// ```
+    /// use horolog_wheel::TimerService;
+    /// use std::time::Duration;
+    ///
+    /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
+    /// let handle = timers.handle();
+    /// std::thread::spawn(move || handle.after(Duration::from_millis(5), "egg"));
+    /// assert_eq!(due.recv(), Ok("egg"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn handle(&self) -> TimerHandle<T> {
         self.handle.clone()
@@ -184,6 +207,17 @@ impl<T> TimerService<T> {
     /// Stops the service: nothing fires any more when this returns. Gives back what was pending, in no order.
     ///
     /// It waits for the callback at work. If that is the caller, it does not: then that callback is the last. O(pending timers).
+    ///
+    /// ```
+    /// use horolog_wheel::TimerService;
+    /// use std::time::Duration;
+    ///
+    /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
+    /// timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// assert_eq!(timers.stop(), ["tea"]);
+    /// assert!(due.recv().is_err(), "nothing is sent any more");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use = "what was pending is in it"]
     pub fn stop(mut self) -> Vec<T> {
         self.halt();
@@ -203,7 +237,8 @@ impl<T> TimerService<T> {
     }
 }
 
-/// Stops the service, and drops what was pending. It waits for the callback at work, if that is not the caller.
+/// Stops the service, and drops what was pending; what those values throw when they are dropped is thrown on. It waits for the
+/// callback at work, if that is not the caller.
 impl<T> Drop for TimerService<T> {
     fn drop(&mut self) {
         self.halt();

@@ -61,6 +61,42 @@ use shard::{NEVER_LOOK, Shard};
 /// Every method takes `&self`. Nothing here reads a clock or waits. For timers that fire by themselves, with a thread
 /// and a clock of their own, see [`TimerService`](crate::TimerService).
 ///
+/// The owner lets time pass, hands on what is due, sets the alarm and sleeps, and whoever makes an earlier timer wakes it:
+///
+/// ```
+/// use horolog_wheel::{Progress, SharedOptions, Tick};
+/// use std::sync::Arc;
+/// use std::thread;
+/// use std::time::{Duration, Instant};
+///
+/// let began = Instant::now();
+/// let now = move || Tick(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+/// let owner = thread::current();
+/// let timers = Arc::new(SharedOptions::new().ring(move || owner.unpark()).build(now()));
+///
+/// // Any thread arms timers. This one's is due 5 ms after the start.
+/// let producer = Arc::clone(&timers);
+/// thread::spawn(move || producer.insert(Tick(5), 42).expect("there is room"));
+///
+/// let (mut expired, mut words) = (Vec::new(), Vec::new());
+/// while words.is_empty() {
+///     let progress = timers.advance(now(), 256, &mut expired);
+///     // Here no timer is out of reach but these. What is armed meanwhile rings, or is seen by the alarm.
+///     words.extend(expired.drain(..).map(|timer| timer.word));
+///     if progress == Progress::More || !words.is_empty() {
+///         continue;
+///     }
+///     match timers.set_alarm() {
+///         // A tick is a millisecond here. A sleep that ends too soon does no harm.
+///         Some(wake) => thread::park_timeout(Duration::from_millis(wake.saturating_since(now()))),
+///         None => thread::park(),
+///     }
+/// }
+/// assert_eq!(words, [42]);
+/// ```
+///
+/// What comes out is in tick order, whichever thread it came from:
+///
 /// ```
 /// use horolog_wheel::{Progress, SharedTimers, Tick};
 ///
@@ -74,7 +110,6 @@ use shard::{NEVER_LOOK, Shard};
 /// let mut expired = Vec::new();
 /// assert_eq!(timers.advance(Tick(102), 256, &mut expired), Progress::Done);
 /// assert_eq!(expired.iter().map(|timer| timer.word).collect::<Vec<_>>(), [0, 1, 2], "in tick order");
-/// assert_eq!(timers.set_alarm(), Some(Tick(103)), "and here the owner sleeps");
 /// ```
 pub struct SharedTimers {
     /// A power of two of them.
@@ -100,7 +135,7 @@ pub struct Full {
     pub deadline: Tick,
     /// As it was given.
     pub word: u64,
-    /// The limit.
+    /// How many may be pending, in all shards together.
     pub timers_max: u32,
 }
 
@@ -134,6 +169,15 @@ impl SharedTimers {
     /// [`Full`] if no shard has room: back-pressure, for the caller to wait or to shed. Nothing has changed.
     ///
     /// O(1); O(shards) if there is no room in this thread's.
+    ///
+    /// ```
+    /// use horolog_wheel::{SharedOptions, Tick};
+    ///
+    /// let timers = SharedOptions::new().timers_max(1).build(Tick(0));
+    /// let tea = timers.insert(Tick(180), 42).expect("there is room");
+    /// let full = timers.insert(Tick(300), 43).expect_err("there is room for one");
+    /// assert_eq!((full.deadline, full.word, full.timers_max), (Tick(300), 43, 1));
+    /// ```
     #[inline]
     pub fn insert(&self, deadline: Tick, word: u64) -> Result<TimerId, Full> {
         self.insert_from(home_of_this_thread(), deadline, word)
@@ -172,6 +216,16 @@ impl SharedTimers {
     /// the rest of `timers`, which is empty if all went well.
     ///
     /// A lock is taken for 256 of them, and not for each.
+    ///
+    /// ```
+    /// use horolog_wheel::{SharedOptions, Tick};
+    ///
+    /// let timers = SharedOptions::new().timers_max(2).build(Tick(0));
+    /// let mut ids = Vec::new();
+    /// let refused = timers.insert_many(&[(Tick(180), 42), (Tick(300), 43), (Tick(9), 44)], &mut ids);
+    /// assert_eq!(refused, [(Tick(9), 44)], "there is room for two");
+    /// assert_eq!(timers.cancel(ids[1]), Some(43));
+    /// ```
     pub fn insert_many<'a>(&self, timers: &'a [(Tick, u64)], ids: &mut Vec<TimerId>) -> &'a [(Tick, u64)] {
         self.insert_many_from(home_of_this_thread(), timers, ids)
     }
@@ -202,7 +256,16 @@ impl SharedTimers {
 
     /// Removes a timer and gives its word back; `None` if it is not pending.
     ///
-    /// Of all who cancel a timer, and the owner to whom it is due, exactly one gets its word.
+    /// Of all who cancel a timer, and the owner to whom it is due, exactly one gets its word. O(1).
+    ///
+    /// ```
+    /// use horolog_wheel::{SharedTimers, Tick};
+    ///
+    /// let timers = SharedTimers::new(Tick(0));
+    /// let tea = timers.insert(Tick(180), 42).expect("there is room");
+    /// assert_eq!(timers.cancel(tea), Some(42));
+    /// assert_eq!(timers.cancel(tea), None);
+    /// ```
     #[inline]
     pub fn cancel(&self, id: TimerId) -> Option<u64> {
         let (shard, id) = self.inner(id);
@@ -211,6 +274,17 @@ impl SharedTimers {
 
     /// Removes timers, and appends for each of `ids`, in order, its word, or `None` if it is not pending. Up to 256 neighbours
     /// of one shard share a lock, and are asked for from memory together.
+    ///
+    /// ```
+    /// use horolog_wheel::{SharedTimers, Tick};
+    ///
+    /// let timers = SharedTimers::new(Tick(0));
+    /// let mut ids = Vec::new();
+    /// timers.insert_many(&[(Tick(180), 42), (Tick(300), 43)], &mut ids);
+    /// let mut words = Vec::new();
+    /// timers.cancel_many(&[ids[1], ids[0], ids[1]], &mut words);
+    /// assert_eq!(words, [Some(43), Some(42), None]);
+    /// ```
     pub fn cancel_many(&self, ids: &[TimerId], words: &mut Vec<Option<u64>>) {
         let mut inner = Vec::with_capacity(ids.len().min(ITEMS_A_HOLD));
         let runs = ids.chunk_by(|one, next| self.home(*one) == self.home(*next));
@@ -223,7 +297,16 @@ impl SharedTimers {
         }
     }
 
-    /// Moves the deadline of a pending timer, earlier or later; false if it is not pending.
+    /// Moves the deadline of a pending timer, earlier or later; false if it is not pending. O(1).
+    ///
+    /// ```
+    /// use horolog_wheel::{SharedTimers, Tick};
+    ///
+    /// let timers = SharedTimers::new(Tick(0));
+    /// let tea = timers.insert(Tick(180), 42).expect("there is room");
+    /// assert!(timers.reschedule(tea, Tick(300)));
+    /// assert_eq!(timers.get(tea).map(|timer| (timer.deadline, timer.word)), Some((Tick(300), 42)));
+    /// ```
     pub fn reschedule(&self, id: TimerId, deadline: Tick) -> bool {
         let (shard, id) = self.inner(id);
         let was_moved = shard.with(|timers| timers.reschedule(id, deadline));
@@ -233,7 +316,8 @@ impl SharedTimers {
         was_moved
     }
 
-    /// The pending timer `id`.
+    /// The pending timer `id`, as it is at this moment; `None` if it is not pending. [`reschedule`](Self::reschedule) shows it at
+    /// work.
     #[must_use]
     pub fn get(&self, id: TimerId) -> Option<Entry> {
         let (shard, inner) = self.inner(id);
@@ -242,8 +326,10 @@ impl SharedTimers {
     }
 
     /// Moves time to `now` and appends to `expired` what has become due, in ascending tick order. The rules, those of
-    /// `budget` too, are those of [`Wheel::advance`](crate::Wheel::advance), over all shards together. What other threads
-    /// arm meanwhile, for a tick that has passed, counts for the tick that time has come to.
+    /// `budget` too, are those of [`Wheel::advance`](crate::Wheel::advance), over all shards together, but for one: an earlier
+    /// `now` is taken as the latest that was ever asked for ([`now`](Self::now)), even if the answer was `More` and time has
+    /// not come there yet. What other threads arm meanwhile, for a tick that has passed, counts for the tick that time has come
+    /// to.
     ///
     /// This is the owner's. Called by several threads at a time, it still gives each timer to one of them, and each of them
     /// gets its own in tick order. A lock is held for 256 items at most. O(shards) for each tick at which something is due in
@@ -347,7 +433,7 @@ impl SharedTimers {
         self.shards.iter().filter_map(|shard| shard.with(|timers| timers.next_wake())).min()
     }
 
-    /// The latest time that an [`advance`](Self::advance) was asked for. It never goes back.
+    /// The latest time that an [`advance`](Self::advance) was asked for, also if it answered `More`. It never goes back.
     #[must_use]
     pub fn now(&self) -> Tick {
         Tick(self.now.load(Ordering::Relaxed))

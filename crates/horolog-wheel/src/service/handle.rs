@@ -24,7 +24,18 @@ impl<T> Clone for TimerHandle<T> {
 }
 
 impl<T> TimerHandle<T> {
-    /// Hands `value` on after `delay`. Any length of time will do.
+    /// Hands `value` on after `delay`: at the first tick that is not before its end. Any length of time will do. None at all waits
+    /// for the next tick, for now lies in the middle of one; [`at`](Self::at) an instant that has passed does not wait.
+    ///
+    /// ```
+    /// use horolog_wheel::TimerService;
+    /// use std::time::Duration;
+    ///
+    /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
+    /// timers.after(Duration::from_millis(5), "egg").expect("there is room");
+    /// assert_eq!(due.recv(), Ok("egg"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -33,7 +44,18 @@ impl<T> TimerHandle<T> {
         self.insert(self.0.clock.after(delay), value)
     }
 
-    /// Hands `value` on at `instant`; at once if that has passed.
+    /// Hands `value` on at `instant`: at the first tick that is not before it; at once if it has passed.
+    ///
+    /// ```
+    /// use horolog_wheel::TimerService;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
+    /// timers.at(Instant::now(), "tea").expect("there is room");
+    /// timers.at(Instant::now() + Duration::from_millis(5), "egg").expect("there is room");
+    /// assert_eq!((due.recv(), due.recv()), (Ok("tea"), Ok("egg")));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -59,6 +81,17 @@ impl<T> TimerHandle<T> {
     }
 
     /// Takes a timer back; `None` if it is not pending. Of a cancel and the firing of a timer, exactly one gets the value.
+    ///
+    /// ```
+    /// use horolog_wheel::TimerService;
+    /// use std::time::Duration;
+    ///
+    /// let (timers, _due) = TimerService::with_channel(Duration::from_millis(1))?;
+    /// let tea = timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// assert_eq!(timers.cancel(tea), Some("tea"));
+    /// assert_eq!(timers.cancel(tea), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn cancel(&self, id: TimerId) -> Option<T> {
         if self.0.is_stopping() {
             return None;
@@ -92,7 +125,18 @@ impl<T> TimerHandle<T> {
         values.extend(keys.into_iter().map(|key| self.0.values.take(key?)));
     }
 
-    /// Moves a pending timer: it is due after `delay` from now; false if it is not pending.
+    /// Moves a pending timer: it is due after `delay` from now, rounded as by [`after`](Self::after); false if it is not pending.
+    ///
+    /// ```
+    /// use horolog_wheel::TimerService;
+    /// use std::time::Duration;
+    ///
+    /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
+    /// let tea = timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// assert!(timers.reschedule(tea, Duration::from_millis(5)));
+    /// assert_eq!(due.recv(), Ok("tea"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn reschedule(&self, id: TimerId, delay: Duration) -> bool {
         !self.0.is_stopping() && self.0.timers.reschedule(id, self.0.clock.after(delay))
     }
@@ -114,13 +158,23 @@ impl<T> TimerHandle<T> {
         !self.0.is_stopping() && self.0.timers.reschedule(id, self.0.clock.at(instant))
     }
 
-    /// How many timers are pending.
+    /// How many timers are pending; those that were taken out to be handed on are not. O(shards), each under its lock.
+    ///
+    /// ```
+    /// use horolog_wheel::TimerService;
+    /// use std::time::Duration;
+    ///
+    /// let (timers, _due) = TimerService::with_channel(Duration::from_millis(1))?;
+    /// timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// assert_eq!(timers.len(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         if self.0.is_stopping() { 0 } else { self.0.timers.len() }
     }
 
-    /// Is nothing pending?
+    /// Is nothing pending? O(shards).
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_stopping() || self.0.timers.is_empty()

@@ -36,6 +36,11 @@ impl SharedOptions {
 
     /// How many shards: as many as threads insert timers at a time, rounded up to a power of two, 1 024 at most. The default
     /// is the number of processors.
+    ///
+    /// Threads are numbered in the order in which they first insert a timer, into any queue of the process, and the lowest bits
+    /// of its number name a thread's shard. So two busy threads share one, and wait for each other, if there are more of them
+    /// than shards, or if other threads have drawn the numbers between theirs. Twice as many shards make that rarer; the
+    /// owner looks at each of them.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = shards;
         self
