@@ -1,7 +1,7 @@
 //! Stacks of items, in chunks from a pool.
 //!
-//! A stack's first 8 items lie in a small chunk of one cache line, all further ones in chunks of 64, each linked to the
-//! one below. So a wheel of a thousand timers spends a line a slot, and a wheel of ten million spends 8.06 bytes an item.
+//! A stack's first 8 items lie in a small chunk of 64 bytes, all further ones in chunks of 64 items, each linked to the
+//! one below. So a wheel of a thousand timers spends 64 bytes a slot, and a wheel of ten million spends 8.06 bytes an item.
 //! Large chunks come from segments that never move and that are given back when they are empty. Small ones, at most one a
 //! slot of a level, stay for the next time.
 
