@@ -326,6 +326,15 @@ fn expire_with(c: &mut Criterion, name: &str, deadlines: Deadlines, until: u64, 
     }
 }
 
+/// All are due in one slot of level 2, and time comes to the last tick before it: each is moved once, to level 1, and none is
+/// due.
+fn cascade(c: &mut Criterion) {
+    const SLOT_TICKS: u64 = 1 << 16;
+    const SLOT_BEGINS: u64 = 4 * SLOT_TICKS;
+    let in_the_slot = |rng: &mut Rng| Tick(SLOT_BEGINS + rng.below(SLOT_TICKS));
+    expire_with(c, "wheel/cascade_move", in_the_slot, SLOT_BEGINS - 1, SLOT_BEGINS - 1);
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "criterion reports means; the worst tick has to be timed by hand"
@@ -402,6 +411,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2));
-    targets = bytes, fill, insert, load, cancel, reschedule, churn, expire, worst_tick, empty_hour
+    targets = bytes, fill, insert, load, cancel, reschedule, churn, expire, cascade, worst_tick, empty_hour
 }
 criterion_main!(benches);
