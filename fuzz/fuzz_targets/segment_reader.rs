@@ -18,8 +18,9 @@ use crc32fast::Hasher;
 use horolog_sim::SimDisk;
 use horolog_storage::Storage;
 use horolog_wal::{
-    BATCH_HEADER_LEN, BLOCK_LEN, BatchBuf, BatchFlags, BatchHeader, Context, Link, LinkReason, LogError,
-    LogOptions, LogView, Lsn, Seal, SegmentHeader, Stamp, Syncer, Writer, open_writer, read_log,
+    BATCH_HEADER_LEN, BLOCK_LEN, BatchBuf, BatchFlags, BatchHeader, Context, Link, LinkReason, Listed,
+    LogError, LogOptions, LogView, Lsn, Meta, MetaState, Seal, SegmentHeader, Stamp, Syncer, Writer,
+    open_writer, read_log,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -29,7 +30,7 @@ const CODEC: u16 = 7;
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
     Raw(List<(u8, &'a [u8]), 4>),
-    Forged(List<Forged, 6>),
+    Forged { segments: List<Forged, 6>, meta: ForgedMeta },
     Damaged { steps: List<Step, 24>, damage: List<Damage, 6> },
 }
 
@@ -46,7 +47,7 @@ impl<'a, T: Arbitrary<'a>, const MAX: usize> Arbitrary<'a> for List<T, MAX> {
 
 fuzz_target!(|input: Input<'_>| match input {
     Input::Raw(files) => raw(&files.0),
-    Input::Forged(segments) => forged(&segments.0),
+    Input::Forged { segments, meta } => forged(&segments.0, &meta),
     Input::Damaged { steps, damage } => damaged(&steps.0, &damage.0),
 });
 
@@ -71,12 +72,12 @@ type Records = Vec<(u8, u8, Vec<u8>)>;
 fn records(view: &LogView) -> Records {
     let mut found = Records::new();
     let walked = view.for_each_record::<Infallible>(Lsn(1), &mut |record| {
-        assert_eq!(record.lsn, Lsn(found.len() as u64 + 1), "LSNs are dense");
+        assert_eq!(record.lsn, Lsn(view.first_lsn.0 + found.len() as u64), "LSNs are dense");
         found.push((record.kind, record.flags, record.body.to_vec()));
         Ok(())
     });
     walked.expect("what was checked a moment ago can be read");
-    assert_eq!(view.valid, Lsn(found.len() as u64));
+    assert_eq!(view.valid.next(), Lsn(view.first_lsn.0.saturating_add(found.len() as u64)));
     assert!(view.durable <= view.valid);
     found
 }
@@ -136,7 +137,21 @@ struct Forged {
     link: Lie,
     link_chain: Lie,
     link_segment: Lie,
+    is_recycled: bool,
     batches: List<ForgedBatch, 12>,
+}
+
+/// META, intact, and true but for its lies.
+#[derive(Arbitrary, Debug)]
+struct ForgedMeta {
+    /// Which of the segments is the head.
+    head: u8,
+    /// A bit for each segment that is not listed.
+    left_out: u8,
+    first: Lie,
+    next: Lie,
+    durable: Lie,
+    initialising: bool,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -174,17 +189,53 @@ struct Place {
     chain: u64,
 }
 
-fn forged(segments: &[Forged]) {
+fn forged(segments: &[Forged], meta: &ForgedMeta) {
     let disk = Arc::new(SimDisk::new(1));
     let mut places = vec![Place::default()];
     for (number, segment) in (1..).zip(segments) {
         forge(&disk, segment, number, &mut places);
     }
+    forge_meta(&disk, meta);
     if let Ok(view) = read_log(&*disk, &options()) {
         records(&view);
         // Ids and LSNs may be at their ends; then it is refused.
         let _ = go_on(disk, &view);
     }
+}
+
+fn forge_meta(disk: &SimDisk, forged: &ForgedMeta) {
+    let headers =
+        disk.files().into_iter().filter_map(|(name, _)| SegmentHeader::decode(&disk.bytes(&name)?).ok());
+    let mut listed: Vec<_> = headers
+        .map(|it| Listed { segment_id: it.segment_id, salt: it.salt, capacity_blocks: it.capacity_blocks })
+        .collect();
+    listed.sort_by_key(|it| it.segment_id);
+    let head = usize::from(forged.head) % listed.len().max(1);
+    let mut bit = forged.left_out;
+    let mut listed = listed.split_off(head.min(listed.len()));
+    listed.retain(|_| {
+        bit = bit.rotate_right(1);
+        bit & 1 == 0
+    });
+    let (head, last) =
+        (listed.first().map_or(0, |it| it.segment_id), listed.last().map_or(0, |it| it.segment_id));
+    let active = !forged.initialising;
+    let older = Meta {
+        uuid: 1,
+        seq: 2,
+        epoch: 9,
+        durable_lsn: Lsn(forged.durable.about(0)),
+        first_segment: if active { forged.first.about(1) } else { 0 },
+        head_segment: if active { head } else { 0 },
+        next_segment: forged.next.about(last.wrapping_add(1)),
+        compat: 0,
+        ro_compat: 0,
+        state: if active { MetaState::Active } else { MetaState::Initialising },
+        listed,
+    };
+    let newer = Meta { seq: 3, ..older.clone() };
+    let slots: Vec<_> = [&older, &older, &newer, &newer].into_iter().flat_map(Meta::encode).collect();
+    disk.put("META", &slots);
 }
 
 fn forge(disk: &SimDisk, forged: &Forged, number: u64, places: &mut Vec<Place>) {
@@ -195,6 +246,7 @@ fn forge(disk: &SimDisk, forged: &Forged, number: u64, places: &mut Vec<Place>) 
         epoch: number,
         salt: number,
         capacity_blocks,
+        is_recycled: forged.is_recycled,
     };
     let context = Context::of(&header(0));
     let before = places[usize::from(forged.link_to) % places.len()];

@@ -103,7 +103,10 @@ pub(crate) fn is_damage(error: &RecoveryError) -> bool {
                 | LogError::NotABatchBoundary { .. }
                 | LogError::ForeignSegment { .. }
         ),
-        RecoveryError::Record { .. } | RecoveryError::Rules { .. } | RecoveryError::NoEpoch => true,
+        RecoveryError::Record { .. }
+        | RecoveryError::Rules { .. }
+        | RecoveryError::Incomplete { .. }
+        | RecoveryError::NoEpoch => true,
         _ => false,
     }
 }

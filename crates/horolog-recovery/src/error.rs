@@ -34,6 +34,12 @@ pub enum RecoveryError {
         /// What does not fit.
         source: ApplyError,
     },
+    /// The beginning of the log was retired, and nothing else holds what was in it.
+    #[error("the log begins with record {first}, and nothing holds those before it")]
+    Incomplete {
+        /// The first record that is there.
+        first: Lsn,
+    },
     /// The first record of a log is always an `Epoch`.
     #[error("the log does not begin with an Epoch record")]
     NoEpoch,

@@ -48,6 +48,9 @@ pub fn verify(storage: &dyn Storage, options: &LogOptions) -> Result<Report, Rec
 ///
 /// [`RecoveryError`] with the place of the first record that cannot be read, decoded or applied.
 pub fn replay(log: &LogView) -> Result<State, RecoveryError> {
+    if log.first_lsn > horolog_wal::Lsn(1) {
+        return Err(RecoveryError::Incomplete { first: Lsn(log.first_lsn.0) });
+    }
     let mut state = State::new();
     let visited = log.for_each_record(horolog_wal::Lsn(1), &mut |record| apply(&mut state, &record));
     match visited {

@@ -115,3 +115,31 @@ fn the_backlog_is_in_the_order_of_deadlines_and_then_of_records() {
     assert_eq!(found.waiting.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(4)]);
     assert!(found.suspects.is_empty());
 }
+
+#[test]
+fn a_log_whose_beginning_was_retired_refuses_with_where_it_begins() {
+    let storage = Arc::new(SimDisk::new(1));
+    let view = read_log(&*storage, &LogOptions::small()).expect("nothing is there");
+    let shared: Arc<dyn Storage> = storage.clone();
+    let (mut writer, syncer) = open_writer(shared, &view, &LogOptions::small(), 0).expect("the disk works");
+    let mut batch = BatchBuf::new();
+    let (kind, body) = epoch();
+    batch.push(kind, 0, |out| out.extend_from_slice(&body));
+    let mut rotated = false;
+    while !rotated {
+        let stamp = Stamp { first_lsn: writer.tail().next(), ..Stamp::default() };
+        rotated = writer.append(&mut batch, stamp, 0).expect("written").rotated;
+    }
+    syncer.sync().expect("synced");
+    let first = writer.tail().0;
+    writer.retire_below(horolog_wal::Lsn(first)).expect("the first segment").carry_out().expect("retired");
+    for refused in [
+        recover(&*storage, &LogOptions::small()).map(drop),
+        verify(&*storage, &LogOptions::small()).map(drop),
+    ] {
+        assert!(
+            matches!(refused, Err(RecoveryError::Incomplete { first: Lsn(lsn) }) if lsn == first),
+            "{refused:?}"
+        );
+    }
+}

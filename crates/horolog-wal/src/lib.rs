@@ -50,4 +50,4 @@ pub use format::{BATCH_HEADER_LEN, BLOCK_LEN, Fault, INTERNAL_KIND_MIN, RECORD_H
 pub use lsn::Lsn;
 pub use options::LogOptions;
 pub use read::{LogState, LogView, Record, SegmentReport, SegmentRole, read_log};
-pub use write::{Appended, Spare, SparePlan, Stamp, Syncer, Writer, open_writer};
+pub use write::{Appended, RetirePlan, Retired, Spare, SparePlan, Stamp, Syncer, Writer, open_writer};

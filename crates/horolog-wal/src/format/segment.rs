@@ -8,7 +8,7 @@
 //! 40  epoch u64            the opening of the log that created it
 //! 48  salt u64             fresh for every file
 //! 56  block_size u32 = 4096, capacity_blocks u32
-//! 64  checksum_kind u8 = 1, reserved to 80, zero
+//! 64  checksum_kind u8 = 1, recycled u8, reserved to 80, zero
 //! 80  compat u64, ro_compat u64, incompat u64
 //! 104 created_unix_ns u64  zero: the log has no clock
 //! 112 zero
@@ -46,6 +46,8 @@ pub struct SegmentHeader {
     pub salt: u64,
     /// The size of the file, in blocks, this one included.
     pub capacity_blocks: u32,
+    /// The file was another segment's before: behind the batches of this life may lie some of that one. Else there are zeros.
+    pub is_recycled: bool,
 }
 
 impl SegmentHeader {
@@ -70,6 +72,7 @@ impl SegmentHeader {
             epoch: u64_at(block, 40)?,
             salt: u64_at(block, 48)?,
             capacity_blocks: u32_at(block, 60)?,
+            is_recycled: block.get(65) == Some(&1),
         })
     }
 
@@ -87,7 +90,7 @@ impl SegmentHeader {
         put(&mut block, 48, self.salt.to_le_bytes());
         put(&mut block, 56, BLOCK_LEN.to_le_bytes());
         put(&mut block, 60, self.capacity_blocks.to_le_bytes());
-        put(&mut block, 64, [CHECKSUM_CRC32]);
+        put(&mut block, 64, [CHECKSUM_CRC32, u8::from(self.is_recycled)]);
         let crc = crc32fast::hash(block.get(..CRC_AT).unwrap_or_default());
         put(&mut block, CRC_AT, crc.to_le_bytes());
         put(&mut block, CRC_AT + 4, (!crc).to_le_bytes());

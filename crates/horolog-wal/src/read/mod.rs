@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use horolog_storage::{Storage, StorageError};
 
 pub(crate) use self::chain::Boundary;
-use self::chain::{Head, Part, Unused};
+pub(crate) use self::chain::Part;
+use self::chain::{Head, Unused};
 use self::directory::{Directory, Found};
 pub(crate) use self::directory::{segment_name, temporary_name};
 pub(crate) use self::meta::{META_FILE, META_TEMPORARY, read_meta};
@@ -112,10 +113,12 @@ fn view_of(
     let (valid, torn_bytes, clean, engine_tick) =
         (head.part.last_lsn, head.torn_bytes, head.clean, head.engine_tick);
     parts.push(head.part);
+    let first_lsn = parts.first().map_or(Lsn::ZERO, |part| part.link.prev_last_lsn).next();
     let segments = directory.segments.iter().map(|found| report(found, &parts, unused)).collect();
     Ok(LogView {
         state: LogState::Log,
         segments,
+        first_lsn,
         durable,
         valid,
         torn_bytes,
@@ -136,6 +139,7 @@ fn empty_view(directory: Directory, codec: u16) -> LogView {
         meta_bad_slots,
         epoch,
         segments: directory.segments.iter().map(|found| report(found, &[], &[])).collect(),
+        first_lsn: Lsn(1),
         durable: Lsn::ZERO,
         valid: Lsn::ZERO,
         torn_bytes: 0,

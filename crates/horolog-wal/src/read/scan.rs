@@ -176,8 +176,16 @@ impl<'a> Scan<'a> {
         block_offset(self.block)
     }
 
-    /// The bytes from here to the end of the last block that is not blank.
+    /// The bytes from here that a crash cut short: to the end of the last block that is not blank. In a file that was used
+    /// before, where blocks of the earlier life say nothing, to the end of the last batch of which the header is left.
     pub(crate) fn torn_bytes(&self) -> u64 {
+        if self.segment.is_recycled {
+            let ends = self.stray_headers().map(|(offset, header)| {
+                offset.saturating_add(header.blocks().saturating_mul(u64::from(crate::format::BLOCK_LEN)))
+            });
+            let file_end = self.bytes.len() as u64;
+            return ends.max().map_or(0, |end| end.min(file_end).saturating_sub(self.offset()));
+        }
         const BLANK: [u8; crate::format::BLOCK_LEN as usize] = [0; crate::format::BLOCK_LEN as usize];
         let blocks = self.rest().chunks(BLANK.len());
         let used =

@@ -76,6 +76,8 @@ pub struct LogView {
     pub epoch: u64,
     /// All segment files, oldest first.
     pub segments: Vec<SegmentReport>,
+    /// The first LSN that can be read: 1, or higher once segments were retired.
+    pub first_lsn: Lsn,
     /// D: the highest LSN that is proven durable.
     pub durable: Lsn,
     /// V: the last LSN that can be read; never below D.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::meta::MetaWriter;
+use super::retire::Linked;
 use super::spare::Made;
 use super::sync::{Shared, Syncer};
 use super::writer::{Segment, Writer, push_link};
@@ -82,7 +83,7 @@ impl Writer {
     }
 
     /// Large enough for everything, so that nothing is rotated while the log is healed.
-    fn fresh_segment(&self, batches: &[&mut BatchBuf]) -> Result<Made, LogError> {
+    fn fresh_segment(&mut self, batches: &[&mut BatchBuf]) -> Result<Made, LogError> {
         let bytes = batches.iter().map(|batch| batch.disk_bytes()).sum::<u64>() + u64::from(BLOCK_LEN);
         let blocks = self.options.segment_blocks(block_offset(self.segment.capacity_blocks()), bytes);
         self.blank(blocks.ok_or(LogError::Misuse(Misuse::SegmentSize))?).make(LogError::from)
@@ -117,8 +118,25 @@ impl Writer {
             engine_tick: self.engine_tick,
             now_ms: self.now_ms.max(now_ms),
             spares: VecDeque::new(),
+            chain_before: self.linked_up_to_the_end(),
+            recycled: self.recycled.clone(),
             token: Arc::new(()),
         }
+    }
+
+    /// The segments that the fresh one leads to: those up to the one in which the durable part ends.
+    fn linked_up_to_the_end(&self) -> Vec<Linked> {
+        let end = self.durable_end;
+        let mut linked: Vec<_> = self.chain_before.iter().copied().filter(|it| it.id < end.segment).collect();
+        let current = (self.segment.id(), self.segment.capacity_blocks());
+        let before = self.chain_before.iter().map(|it| (it.id, it.capacity_blocks));
+        let holder = before.chain([current]).find(|(id, _)| *id == end.segment);
+        linked.extend(holder.map(|(id, capacity_blocks)| Linked {
+            id,
+            last_lsn: end.last_lsn,
+            capacity_blocks,
+        }));
+        linked
     }
 
     fn write_healed(&mut self, batches: &mut [&mut BatchBuf]) -> Result<(), LogError> {

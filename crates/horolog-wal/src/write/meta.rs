@@ -106,7 +106,7 @@ impl MetaWriter {
         if !self.meta.has_room() {
             return Err(LogError::Misuse(Misuse::TooManySpares));
         }
-        let dropped: Vec<u64> = self.dropped.iter().map(|(id, _)| *id).collect();
+        let dropped = self.dropped_ids();
         self.update(|meta| {
             meta.settle(head, &dropped);
             let at = meta.listed.partition_point(|listed| listed.segment_id < segment.segment_id);
@@ -118,11 +118,25 @@ impl MetaWriter {
 
     /// Notes what is durable.
     pub(super) fn witness(&mut self, durable: Lsn, head: u64) -> Result<(), StorageError> {
-        let dropped: Vec<u64> = self.dropped.iter().map(|(id, _)| *id).collect();
+        let dropped = self.dropped_ids();
         self.update(|meta| {
             meta.settle(head, &dropped);
             meta.durable_lsn = meta.durable_lsn.max(durable);
         })
+    }
+
+    /// The log begins at `first` from now on. Both pairs of slots say so when this returns.
+    pub(super) fn retire(&mut self, first: u64, head: u64) -> Result<(), StorageError> {
+        let dropped = self.dropped_ids();
+        self.update(|meta| {
+            meta.settle(head, &dropped);
+            meta.first_segment = meta.first_segment.max(first);
+        })?;
+        self.confirm()
+    }
+
+    fn dropped_ids(&self) -> Vec<u64> {
+        self.dropped.iter().map(|(id, _)| *id).collect()
     }
 
     /// A listed segment will never be used. Its file goes when both pairs of slots have forgotten it.

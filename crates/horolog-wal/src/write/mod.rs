@@ -3,11 +3,13 @@
 mod heal;
 mod meta;
 mod open;
+mod retire;
 mod spare;
 mod sync;
 mod writer;
 
 pub use self::open::open_writer;
+pub use self::retire::{RetirePlan, Retired};
 pub use self::spare::{Spare, SparePlan};
 pub use self::sync::Syncer;
 pub use self::writer::{Appended, Stamp, Writer};

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use horolog_storage::Storage;
 
 use super::meta::MetaWriter;
+use super::retire::Linked;
 use super::spare::{BlankSegment, Made};
 use super::sync::{Shared, Syncer};
 use super::writer::{Segment, Writer, push_link};
@@ -18,7 +19,7 @@ use crate::format::internal::LinkReason;
 use crate::format::meta::{Listed, Meta, MetaState};
 use crate::lsn::Lsn;
 use crate::options::LogOptions;
-use crate::read::{LogState, LogView, SegmentReport, read_meta, segment_name};
+use crate::read::{LogState, LogView, Part, SegmentReport, read_meta, segment_name};
 
 /// Opens the log that `view` describes for writing. The caller holds the lock of the directory since before it read the
 /// view.
@@ -107,7 +108,7 @@ fn make_segment(
     blocks: u32,
 ) -> Result<Made, LogError> {
     let uuid = meta.meta().uuid;
-    let blank = |id| BlankSegment { storage: Arc::clone(storage), uuid, epoch, id, blocks };
+    let blank = |id| BlankSegment { storage: Arc::clone(storage), uuid, epoch, id, blocks, recycled: None };
     let made = blank(view.next_id).make(LogError::from);
     match made {
         Err(error) if error.is_full() && view.state == LogState::Log => {
@@ -211,8 +212,19 @@ fn begin(
         engine_tick: view.engine_tick,
         now_ms,
         spares: VecDeque::new(),
+        chain_before: view
+            .parts
+            .iter()
+            .filter(|part| part.found.id <= view.cut.segment)
+            .map(linked)
+            .collect(),
+        recycled: Vec::new(),
         token: Arc::new(()),
     }
+}
+
+fn linked(part: &Part) -> Linked {
+    Linked { id: part.found.id, last_lsn: part.last_lsn, capacity_blocks: part.header.capacity_blocks }
 }
 
 /// Removes what the new head does not lead to: half-made files, spares, burnt segments, and a head that was replaced. All

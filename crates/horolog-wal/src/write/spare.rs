@@ -1,4 +1,4 @@
-//! Making a segment: zeros, header, sync, name, directory, META, in that order.
+//! Making a segment: zeros (or the file of a retired one), header, sync, name, directory, META, in that order.
 
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ pub(super) struct BlankSegment {
     pub(super) epoch: u64,
     pub(super) id: u64,
     pub(super) blocks: u32,
+    /// The retired segment whose file is used again; it has as many blocks.
+    pub(super) recycled: Option<u64>,
 }
 
 /// A segment that was made: zeroed to its full size, named, durable. Nobody knows of it before META lists it.
@@ -88,6 +90,13 @@ impl BlankSegment {
         Ok(Made { header, file })
     }
 
+    /// The old name is gone for good before the header changes, so that no name ever contradicts its header.
+    fn reuse(&self, retired: &str, temporary: &str) -> Result<Arc<dyn File>, StorageError> {
+        self.storage.rename(retired, temporary)?;
+        self.storage.sync_dir()?;
+        self.storage.open(temporary)
+    }
+
     fn header(&self) -> Result<SegmentHeader, LogError> {
         let mut salt = [0; 8];
         self.storage.entropy(&mut salt)?;
@@ -97,6 +106,7 @@ impl BlankSegment {
             epoch: self.epoch,
             salt: u64::from_le_bytes(salt),
             capacity_blocks: self.blocks,
+            is_recycled: self.recycled.is_some(),
         })
     }
 
@@ -104,8 +114,14 @@ impl BlankSegment {
     /// So a damaged header in a named segment is never a crash's work.
     fn fill(&self, header: &SegmentHeader) -> Result<(), StorageError> {
         let temporary = temporary_name(self.id);
-        let file = self.storage.create(&temporary)?;
-        write_zeros(&*file, block_offset(self.blocks))?;
+        let file = match self.recycled {
+            Some(retired) => self.reuse(&segment_name(retired), &temporary)?,
+            None => {
+                let file = self.storage.create(&temporary)?;
+                write_zeros(&*file, block_offset(self.blocks))?;
+                file
+            }
+        };
         file.write_at(&header.encode(), 0)?;
         file.sync()?;
         self.storage.rename(&temporary, &segment_name(self.id))

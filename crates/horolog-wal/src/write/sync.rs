@@ -126,12 +126,22 @@ impl Shared {
 
     /// Lists a segment that is complete: only then may it be written.
     pub(super) fn list(&self, segment: Listed) -> Result<(), LogError> {
-        let head = self.durable_head.load(Ordering::Acquire);
+        let head = self.durable_head();
         self.update_meta(|meta| meta.list(segment, head))
     }
 
+    /// The newest segment whose first batch is durable.
+    pub(super) fn durable_head(&self) -> u64 {
+        self.durable_head.load(Ordering::Acquire)
+    }
+
+    pub(super) fn retire(&self, first: u64) -> Result<(), LogError> {
+        let head = self.durable_head();
+        self.update_meta(|meta| meta.retire(first, head))
+    }
+
     pub(super) fn witness(&self, durable: Lsn) -> Result<(), LogError> {
-        let head = self.durable_head.load(Ordering::Acquire);
+        let head = self.durable_head();
         self.update_meta(|meta| meta.witness(durable, head))
     }
 

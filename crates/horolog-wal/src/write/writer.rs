@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use horolog_storage::{File, Storage};
 
+use super::retire::Linked;
 use super::spare::{BlankSegment, Made, Spare, SparePlan};
 use super::sync::Shared;
 use crate::batch_buf::BatchBuf;
@@ -69,6 +70,10 @@ pub struct Writer {
     /// In the order of their ids, which is the order of their use. The last one is the reserve: it is asked for as soon
     /// as it is missing, so that a disk that runs full leaves room for the work that is going on.
     pub(super) spares: VecDeque<Spare>,
+    /// The segments before the one that is written, oldest first.
+    pub(super) chain_before: Vec<Linked>,
+    /// Retired segments whose files are used again.
+    pub(super) recycled: Vec<Linked>,
     pub(super) token: Arc<()>,
 }
 
@@ -197,7 +202,7 @@ impl Writer {
     /// A plan for another segment, when there are fewer spares than there should be and no plan is about: one always, the
     /// reserve, and two once the current segment is half full.
     #[must_use]
-    pub fn wants_spare(&self) -> Option<SparePlan> {
+    pub fn wants_spare(&mut self) -> Option<SparePlan> {
         if !self.needs_spare() {
             return None;
         }
@@ -230,8 +235,9 @@ impl Writer {
         block_offset(self.segment.capacity_blocks)
     }
 
-    pub(super) fn blank(&self, blocks: u32) -> BlankSegment {
+    pub(super) fn blank(&mut self, blocks: u32) -> BlankSegment {
         BlankSegment {
+            recycled: self.take_recycled(blocks),
             storage: Arc::clone(&self.storage),
             uuid: self.uuid,
             epoch: self.epoch,
@@ -319,6 +325,8 @@ impl Writer {
         self.shared.switch(&next.file)?;
         self.learn(self.tail);
         let before = self.end();
+        let Segment { id, capacity_blocks, .. } = self.segment;
+        self.chain_before.push(Linked { id, last_lsn: self.tail, capacity_blocks });
         self.segment = Segment::new(next, self.now_ms);
         let mut batch = BatchBuf::new();
         push_link(&mut batch, before, self.epoch, LinkReason::Rotated);

@@ -61,7 +61,14 @@ fn every_flipped_bit_of_a_batch_header_is_noticed() {
 
 #[test]
 fn a_segment_header_is_read_back_and_every_flipped_bit_is_noticed() {
-    let header = SegmentHeader { uuid: 1 << 100, segment_id: 2, epoch: 3, salt: 4, capacity_blocks: 5 };
+    let header = SegmentHeader {
+        uuid: 1 << 100,
+        segment_id: 2,
+        epoch: 3,
+        salt: 4,
+        capacity_blocks: 5,
+        is_recycled: true,
+    };
     let bytes = header.encode();
     assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
     for bit in 0..bytes.len() * 8 {

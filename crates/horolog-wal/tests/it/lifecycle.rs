@@ -176,7 +176,7 @@ fn a_spare_that_comes_too_late_is_removed_when_meta_has_forgotten_it() {
 
 #[test]
 fn a_dropped_plan_is_wanted_again() {
-    let rig = Rig::new(mem(1));
+    let mut rig = Rig::new(mem(1));
     drop(rig.writer.wants_spare().unwrap());
     drop(rig.writer.wants_spare().unwrap().prepare().unwrap());
     assert!(rig.writer.wants_spare().is_some());

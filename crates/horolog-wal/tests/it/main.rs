@@ -9,4 +9,5 @@ mod format;
 mod heal;
 mod lifecycle;
 mod meta;
+mod retire;
 mod rig;

@@ -389,11 +389,11 @@ fn more_spares_than_can_be_listed_are_refused() {
     let disk = mem(1);
     let mut rig = Rig::new(disk.clone());
     rig.commit();
-    let prepare = || rig.writer.wants_spare().unwrap().prepare().map(drop);
+    let mut prepare = || rig.writer.wants_spare().unwrap().prepare().map(drop);
     (0..15).for_each(|_| prepare().unwrap());
     assert!(matches!(prepare(), Err(LogError::Misuse(Misuse::TooManySpares))));
     // An opening forgets the spares of its predecessor.
-    let rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
+    let mut rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
     assert_eq!(read(&*disk).unwrap().segments.len(), 1);
     rig.writer.wants_spare().unwrap().prepare().unwrap();
 }
