@@ -288,6 +288,8 @@ pub enum Misuse {
     Flags(u16),
     /// A segment cannot be as large as this batch needs.
     SegmentSize,
+    /// Every segment id was used: there are 2^48.
+    NoSegmentIdLeft,
     /// More segments are prepared and not used than META can list.
     TooManySpares,
     /// A view of another directory, or one that is no longer true.
@@ -304,6 +306,7 @@ impl fmt::Display for Misuse {
             Self::Stamp(lsn) => write!(f, "a durable stamp of {lsn}, where no batch ends"),
             Self::Flags(bits) => write!(f, "batch flags {bits:#06x} given by the owner"),
             Self::SegmentSize => f.write_str("a batch no segment can hold"),
+            Self::NoSegmentIdLeft => f.write_str("a segment more than there are ids for"),
             Self::TooManySpares => f.write_str("more spare segments than can be listed"),
             Self::StaleView => f.write_str("a view that does not fit the directory"),
             Self::NothingToHeal => {

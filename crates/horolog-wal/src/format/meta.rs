@@ -25,6 +25,7 @@
 
 use std::fmt;
 
+use super::SEGMENT_ID_END;
 use super::bytes::{put, u16_at, u32_at, u64_at, u128_at};
 use super::segment::SegmentHeader;
 use crate::lsn::Lsn;
@@ -167,7 +168,8 @@ impl Meta {
     fn agrees(&self) -> bool {
         let ids = || self.listed.iter().map(|listed| listed.segment_id);
         let ascending = ids().zip(ids().skip(1)).all(|(one, next)| one < next);
-        let below_next = ids().chain([self.head_segment]).all(|id| id < self.next_segment);
+        let below_next = ids().chain([self.head_segment]).all(|id| id < self.next_segment)
+            && self.next_segment <= SEGMENT_ID_END;
         let begun = match self.state {
             MetaState::Initialising => self.head_segment == 0 && self.first_segment == 0,
             MetaState::Active => {

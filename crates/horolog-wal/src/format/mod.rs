@@ -22,6 +22,9 @@ pub const BATCH_HEADER_LEN: usize = 64;
 /// Record kinds from here on belong to the log and take no LSN.
 pub const INTERNAL_KIND_MIN: u8 = 0xF0;
 
+/// Segment ids are below this: so many segments are never written.
+pub(crate) const SEGMENT_ID_END: u64 = 1 << 48;
+
 /// The offset of block `block` in its file.
 pub(crate) fn block_offset(block: u32) -> u64 {
     u64::from(block) * u64::from(BLOCK_LEN)

@@ -6,8 +6,8 @@ use horolog_storage::{File, LOCK_FILE, Storage};
 
 use super::meta::{META_FILE, META_TEMPORARY, MetaFound, read_meta};
 use crate::error::{LogError, LogFile, Unknown};
-use crate::format::Fault;
 use crate::format::segment::{MAJOR, SEGMENT_HEADER_LEN, SegmentFault, SegmentHeader};
+use crate::format::{Fault, SEGMENT_ID_END};
 
 /// All that belongs to the log, and what was left by writers that died.
 ///
@@ -43,13 +43,10 @@ pub(crate) fn temporary_name(id: u64) -> String {
     format!("{}.tmp", segment_name(id))
 }
 
-/// Ids are below this: so many segments are never written, and there is always a next id.
-const ID_END: u64 = 1 << 48;
-
 /// The id in the name of a segment. Only the one spelling [`segment_name`] gives is a name.
 fn id_in(name: &str) -> Option<u64> {
     let id = u64::from_str_radix(name.strip_prefix("seg-")?.strip_suffix(".wal")?, 16).ok()?;
-    ((1..ID_END).contains(&id) && segment_name(id) == name).then_some(id)
+    ((1..SEGMENT_ID_END).contains(&id) && segment_name(id) == name).then_some(id)
 }
 
 impl Directory {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use horolog_storage::{File, Storage, StorageError};
 
 use super::sync::Shared;
-use crate::error::LogError;
-use crate::format::block_offset;
+use crate::error::{LogError, Misuse};
 use crate::format::meta::Listed;
 use crate::format::segment::SegmentHeader;
+use crate::format::{SEGMENT_ID_END, block_offset};
 use crate::read::{segment_name, temporary_name};
 
 /// Zeros are written in pieces of this size.
@@ -75,6 +75,9 @@ impl SparePlan {
 impl BlankSegment {
     /// Makes the file. `poison` is told of an error after which the directory cannot be relied on.
     pub(super) fn make(&self, poison: impl FnOnce(StorageError) -> LogError) -> Result<Made, LogError> {
+        if self.id >= SEGMENT_ID_END {
+            return Err(LogError::Misuse(Misuse::NoSegmentIdLeft));
+        }
         let header = self.header()?;
         match self.fill(&header) {
             Ok(()) => {}

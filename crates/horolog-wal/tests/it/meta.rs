@@ -101,7 +101,7 @@ fn every_flipped_bit_and_every_truncation_of_a_slot_is_noticed() {
 /// Fields with a checksum that fits, and that cannot be true.
 #[test]
 fn a_slot_that_contradicts_itself_is_refused() {
-    let edits: [fn(&mut Meta); 10] = [
+    let edits: [fn(&mut Meta); 11] = [
         |meta| meta.listed.clear(),
         |meta| meta.listed.reverse(),
         |meta| meta.listed[1] = meta.listed[0],
@@ -112,6 +112,7 @@ fn a_slot_that_contradicts_itself_is_refused() {
         |meta| meta.next_segment = meta.listed[1].segment_id,
         |meta| meta.state = MetaState::Initialising,
         |meta| meta.uuid = 0,
+        |meta| meta.next_segment = (1 << 48) + 1,
     ];
     for (nth, edit) in edits.into_iter().enumerate() {
         let mut meta = some_meta(&mut Rng::new(3));
@@ -396,6 +397,26 @@ fn more_spares_than_can_be_listed_are_refused() {
     let mut rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
     assert_eq!(read(&*disk).unwrap().segments.len(), 1);
     rig.writer.wants_spare().unwrap().prepare().unwrap();
+}
+
+/// Found by fuzzing: an id that no name can have was given away, and the log could not be read again.
+#[test]
+fn a_log_without_a_segment_id_left_is_read_and_not_written() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    let (model, acked) = (rig.model.clone(), rig.acked);
+    edit_meta(&disk, |meta| meta.next_segment = 1 << 48);
+    let view = read(&*disk).unwrap();
+    let before = disk.files();
+    let refused = open_writer(disk.clone(), &view, &options(), 0);
+    assert!(matches!(refused, Err(LogError::Misuse(Misuse::NoSegmentIdLeft))), "{refused:?}");
+    assert_eq!(disk.files(), before);
+    check(&read(&*disk).unwrap(), model.clone(), acked);
+    // The last id is as good as any.
+    edit_meta(&disk, |meta| meta.next_segment = (1 << 48) - 1);
+    let rig = Rig::open(disk.clone(), model, acked, 1).unwrap();
+    check(&read(&*disk).unwrap(), rig.model, rig.acked);
 }
 
 #[test]
