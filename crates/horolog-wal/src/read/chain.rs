@@ -105,7 +105,8 @@ pub(crate) fn find_head(
             // Ordinary: a spare that was never used; a crash before the first batch of a rotation was durable, or before
             // an opening was complete, which shows nothing to anybody before META calls its segment the head.
             Ok(_) | Err(Stop::Fault(_)) => {
-                proof.weigh_strays(found.id, &scan);
+                // From its first block on: a first batch that does not count was written by one who knew what is durable.
+                proof.weigh_strays(found.id, &Scan::new(&bytes, &header, codec));
                 unused.push(Unused { id: found.id, blank: scan.is_untouched() });
             }
             Err(Stop::Unknown(what)) => return Err(unknown(found.id, scan.offset(), what)),

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use horolog_sim::{Errno, Rng, SimDisk};
+use horolog_sim::{Errno, Fate, Pending, Rng, SimDisk};
 use horolog_storage::Op;
-use horolog_wal::{BatchBuf, LinkReason, LogError, Lsn, Misuse, SegmentRole, Stamp, Syncer, Writer};
+use horolog_wal::{BatchBuf, LinkReason, LogError, LogFile, Lsn, Misuse, SegmentRole, Stamp, Syncer, Writer};
 
 use crate::rig::{Model, check, mem, options, read, records};
+
+const FIRST: &str = "seg-0000000000000001.wal";
+const SECOND: &str = "seg-0000000000000002.wal";
 
 /// An owner that keeps what is not durable, as the engine does.
 struct Owner {
@@ -104,7 +107,7 @@ fn a_failed_segment_is_left_as_it_is() {
     owner.write(10).unwrap();
     disk.fail_next(Op::Sync, 0, Errno::Io);
     owner.sync().unwrap_err();
-    let failed = disk.bytes("seg-0000000000000001.wal").unwrap();
+    let failed = disk.bytes(FIRST).unwrap();
     let old = owner.syncer.clone();
     owner.heal().unwrap();
     owner.write(10).unwrap();
@@ -113,7 +116,7 @@ fn a_failed_segment_is_left_as_it_is() {
         matches!(old.sync(), Err(LogError::Poisoned))
             && matches!(old.witness(Lsn(1)), Err(LogError::Poisoned))
     );
-    assert_eq!(disk.bytes("seg-0000000000000001.wal").unwrap(), failed);
+    assert_eq!(disk.bytes(FIRST).unwrap(), failed);
     let view = read(&*disk).unwrap();
     assert_eq!(
         view.segments.iter().map(|it| it.role).collect::<Vec<_>>(),
@@ -149,6 +152,35 @@ fn a_crash_at_any_step_of_healing_leaves_what_was_promised() {
         }
     }
     assert!(healed > 0);
+}
+
+/// The fresh segment of a healing that a crash cut short is no part of the log. What its LINK knew is evidence all the same:
+/// the last acknowledged batch rots, and nothing else says that it was there.
+#[test]
+fn what_the_link_of_an_unfinished_healing_knew_is_evidence() {
+    let disk = mem(1);
+    let mut owner = Owner::open(&disk, Vec::new());
+    (0..2).for_each(|_| owner.write(100).map(drop).and_then(|()| owner.sync()).unwrap());
+    owner.write(100).unwrap();
+    disk.fail_next(Op::Sync, 0, Errno::Io);
+    owner.sync().unwrap_err();
+    let acked = owner.durable;
+    disk.keep_moments(true);
+    owner.heal().unwrap();
+    let has_link = |disk: &SimDisk| disk.bytes(SECOND).is_some_and(|bytes| bytes[4096] != 0);
+    let (_, linked) = disk.take_moments().into_iter().find(|(_, disk)| has_link(disk)).unwrap();
+    let after = linked.crash(&mut |pending| match pending {
+        Pending::Sector { name, .. } if **name == *FIRST => Fate::Dropped,
+        _ => Fate::Applied,
+    });
+    let view = read(&after).unwrap();
+    assert_eq!((view.valid, view.durable), (acked, acked));
+    assert_eq!(view.segments[1].role, SegmentRole::Burnt);
+    assert!(after.flip(FIRST, 3 * 4096 + 100, 1));
+    let error = read(&after).unwrap_err();
+    let corruption = error.corruption().unwrap();
+    assert_eq!((corruption.segment, corruption.lost.last), (1, Some(acked)));
+    assert_eq!((corruption.evidence.file, corruption.evidence.offset), (LogFile::Segment(2), 4096));
 }
 
 /// The disk recovers at the third try.
@@ -217,7 +249,7 @@ fn the_link_of_a_healed_log_says_so() {
     disk.fail_next(Op::Write, 0, Errno::Io);
     owner.write(10).unwrap_err();
     owner.heal().unwrap();
-    let bytes = disk.bytes("seg-0000000000000002.wal").unwrap();
+    let bytes = disk.bytes(SECOND).unwrap();
     // Block 1, the batch header, the record header.
     let link = horolog_wal::Link::decode(&bytes[4096 + 64 + 12..][..33]).unwrap();
     assert_eq!((link.reason, link.prev_segment, link.prev_last_lsn), (LinkReason::Healed, 1, Lsn(0)));
