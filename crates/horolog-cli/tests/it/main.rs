@@ -7,6 +7,7 @@
 )]
 
 mod drill;
+mod golden;
 mod run;
 mod tools;
 

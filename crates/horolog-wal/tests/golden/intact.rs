@@ -1,0 +1,138 @@
+//! Headers of another meaning, with the right checksum: later versions, unknown bits, fields that contradict each other.
+
+use std::collections::BTreeMap;
+
+use crate::agreement::agreed;
+use crate::decoder::{Refusal, Verdict};
+use crate::hex::Files;
+use crate::scenes::SCENES;
+
+const SEGMENT: &str = "seg-0000000000000002.wal";
+
+/// Two segments, the second of which is the head.
+fn files() -> Files {
+    SCENES.iter().find(|scene| scene.name == "poisoned-and-reopened").expect("a scene").files()
+}
+
+/// Makes a block whole: magic, fields and checksum, as in slots of META and in headers of segments.
+fn sum(block: &mut [u8]) {
+    let crc = crc32fast::hash(&block[..4088]);
+    block[4088..4092].copy_from_slice(&crc.to_le_bytes());
+    block[4092..4096].copy_from_slice(&(!crc).to_le_bytes());
+}
+
+/// Makes the header of a batch whole in its place.
+fn sum_batch(segment: &mut [u8], block: usize) {
+    let place = u32::try_from(block).expect("a block").to_le_bytes();
+    let header = &segment[block * 4096..][..64];
+    let crc = crc32fast::hash(&[&segment[16..40], &segment[48..56], &place, &header[8..]].concat());
+    segment[block * 4096 + 4..][..4].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Tries several values in each byte of a range; counts what both readers said.
+fn try_bytes(range: std::ops::Range<usize>, edit: impl Fn(&mut Files, usize, u8)) -> BTreeMap<String, usize> {
+    let mut said = BTreeMap::new();
+    for at in range {
+        for mask in [1, 2, 0x10, 0x80, 0xFF] {
+            let mut files = files();
+            edit(&mut files, at, mask);
+            let verdict =
+                agreed(&files, 0).unwrap_or_else(|differ| panic!("byte {at}, {mask:#04x}: {differ}"));
+            let class = match verdict {
+                Verdict::Refused(refusal) => format!("{refusal:?}"),
+                Verdict::Corruption(_) => String::from("Corruption"),
+                Verdict::Empty | Verdict::Log(_) => String::from("Read"),
+            };
+            *said.entry(class).or_default() += 1;
+        }
+    }
+    said
+}
+
+#[track_caller]
+fn check_said(said: &BTreeMap<String, usize>, classes: &[&str]) {
+    assert_eq!(said.keys().collect::<Vec<_>>(), classes, "{said:?}");
+}
+
+#[test]
+fn two_readers_agree_on_every_field_of_meta() {
+    let said = try_bytes(0..530, |files, at, mask| {
+        let slots = files.get_mut("META").expect("META").chunks_mut(4096);
+        slots.for_each(|slot| {
+            slot[at] ^= mask;
+            sum(slot);
+        });
+    });
+    check_said(&said, &["Corruption", "Foreign", "MetaDamaged", "Newer", "Read", "Unknown"]);
+}
+
+#[test]
+fn two_readers_agree_on_every_field_of_one_slot() {
+    for slot in 0..4 {
+        let said = try_bytes(0..180, |files, at, mask| {
+            let slot = &mut files.get_mut("META").expect("META")[slot * 4096..][..4096];
+            slot[at] ^= mask;
+            sum(slot);
+        });
+        assert!(said["Newer"] > 0 && said["Unknown"] > 0 && said["Read"] > 0, "{said:?}");
+    }
+}
+
+#[test]
+fn two_readers_agree_on_every_field_of_the_header_of_a_segment() {
+    let said = try_bytes(0..140, |files, at, mask| {
+        let segment = files.get_mut(SEGMENT).expect("the head");
+        segment[at] ^= mask;
+        sum(&mut segment[..4096]);
+    });
+    check_said(&said, &["Corruption", "Foreign", "Newer", "Read", "Unknown"]);
+}
+
+#[test]
+fn two_readers_agree_on_every_field_of_the_header_of_a_batch() {
+    let mut classes = std::collections::BTreeSet::new();
+    for block in 1..5 {
+        let said = try_bytes(0..64, |files, at, mask| {
+            let segment = files.get_mut(SEGMENT).expect("the head");
+            segment[block * 4096 + at] ^= mask;
+            sum_batch(segment, block);
+        });
+        classes.extend(said.into_keys());
+    }
+    assert!(classes.iter().eq(["Corruption", "Read", "Unknown"]), "{classes:?}");
+}
+
+/// No writer makes such a log: what is durable is the end of a batch.
+#[test]
+fn a_durable_lsn_inside_a_batch_is_refused() {
+    let mut files = files();
+    // The first batch of the head has the records 5 and 6; what comes after it goes.
+    files.get_mut(SEGMENT).expect("the head")[2 * 4096..].fill(0);
+    let mut said = |witness: u8| {
+        files.get_mut("META").expect("META").chunks_mut(4096).for_each(|slot| {
+            slot[48] = witness;
+            sum(slot);
+        });
+        agreed(&files, 0).expect("two readers that agree")
+    };
+    assert!(matches!(said(4), Verdict::Log(log) if (log.durable, log.valid) == (4, 6)));
+    assert_eq!(said(5), Verdict::Refused(Refusal::NotABoundary));
+    assert!(matches!(said(6), Verdict::Log(log) if (log.durable, log.valid) == (6, 6)));
+    assert!(matches!(said(7), Verdict::Corruption(it) if it.lost == Some((7, 7))));
+}
+
+/// A later minor version changes nothing that an old program must know, so there is none yet: it is damage.
+#[test]
+fn an_unknown_bit_is_told_from_damage() {
+    let said = |edit: &dyn Fn(&mut [u8])| {
+        let mut files = files();
+        let segment = files.get_mut(SEGMENT).expect("the head");
+        edit(&mut segment[..4096]);
+        sum(&mut segment[..4096]);
+        agreed(&files, 0).expect("two readers that agree")
+    };
+    assert_eq!(said(&|header| header[8] = 1), Verdict::Refused(Refusal::Newer));
+    assert_eq!(said(&|header| header[96] = 1), Verdict::Refused(Refusal::Unknown));
+    assert!(matches!(said(&|header| header[10] = 1), Verdict::Corruption(_)));
+    assert!(matches!(said(&|header| header[80] = 1), Verdict::Corruption(_)));
+}
