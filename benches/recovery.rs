@@ -75,7 +75,7 @@ fn bytes(path: &Path) -> u64 {
 fn recovery(c: &mut Criterion) {
     for count in SIZES {
         let directory = pending(count);
-        let (path, options) = (directory.path(), LogOptions::default());
+        let (path, options) = (directory.path(), LogOptions { has_lock: true, ..LogOptions::default() });
         println!("recovery/{}: {} MiB in the directory", size(count), bytes(path) >> 20);
         let mut group = c.benchmark_group("recovery");
         group.throughput(Throughput::Elements(count as u64));

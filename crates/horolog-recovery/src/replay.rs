@@ -2,10 +2,13 @@
 
 use horolog_state::{Lsn, State, codec};
 use horolog_storage::Storage;
-use horolog_wal::{LogOptions, LogState, LogView, VisitError, read_log};
+use horolog_wal::{LogError, LogOptions, LogState, LogView, VisitError, read_log};
 
 use crate::error::RecoveryError;
 use crate::report::Report;
+
+/// How often a log is read again that changes while it is read.
+const TRIES: u32 = 5;
 
 /// Record kinds from here on may be passed over by a version that does not know them.
 const SKIPPABLE_KIND_MIN: u8 = 0x80;
@@ -27,10 +30,17 @@ pub struct Recovered {
 ///
 /// [`RecoveryError`]: nothing is skipped, guessed or repaired.
 pub fn recover(storage: &dyn Storage, options: &LogOptions) -> Result<Recovered, RecoveryError> {
-    let log = read_log(storage, options)?;
-    let state = replay(&log)?;
-    let report = Report::new(&log, &state);
-    Ok(Recovered { state, log, report })
+    let mut tries_left = TRIES;
+    loop {
+        tries_left -= 1;
+        let log = read_log(storage, options)?;
+        match replay(&log) {
+            Ok(state) => return Ok(Recovered { report: Report::new(&log, &state), state, log }),
+            // Only without the lock: a writer uses a file again that was just read.
+            Err(RecoveryError::Log(LogError::ChangedMeanwhile { .. })) if tries_left > 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Reads a directory as an opening would, and says what was found. An empty directory is sound.

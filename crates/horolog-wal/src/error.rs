@@ -68,6 +68,13 @@ pub enum LogError {
     /// Not one slot of META is valid.
     #[error(transparent)]
     MetaDamaged(Box<MetaDamage>),
+    /// A segment is no longer what it was when the view was made, and the reader does not hold the lock: most likely a writer
+    /// has retired it and uses its file again. Read the log anew.
+    #[error("segment {segment} has changed since the log was read")]
+    ChangedMeanwhile {
+        /// The segment.
+        segment: u64,
+    },
     /// The last durable LSN lies inside a batch. Batches are atomic, so a writer that keeps to the rules cannot do this.
     #[error("durable LSN {durable} in segment {segment} is not the end of a batch")]
     NotABatchBoundary {

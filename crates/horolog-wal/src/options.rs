@@ -11,13 +11,22 @@ pub struct LogOptions {
     pub segment_bytes_max: u64,
     /// A batch that would take more bytes on disk is refused ([`crate::LogError::TooLarge`]), before anything is written.
     pub batch_bytes_max: u64,
+    /// The reader holds the lock of the directory. Then nobody writes, and segments may be mapped; else they are read, because a
+    /// writer may use the file of a retired segment again.
+    pub has_lock: bool,
     /// The encoding of record bodies. Opaque to the log; a batch written with another codec refuses.
     pub codec: u16,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { segment_bytes_min: 1 << 20, segment_bytes_max: 64 << 20, batch_bytes_max: 16 << 20, codec: 0 }
+        Self {
+            segment_bytes_min: 1 << 20,
+            segment_bytes_max: 64 << 20,
+            batch_bytes_max: 16 << 20,
+            has_lock: false,
+            codec: 0,
+        }
     }
 }
 

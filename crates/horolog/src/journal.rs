@@ -113,6 +113,7 @@ fn log_options(options: &Options) -> LogOptions {
         segment_bytes_max: options.segment_bytes_max,
         // What one hold of the lock encodes is one batch, and it is bounded by the buffer already.
         batch_bytes_max: options.buffer_bytes_max as u64 + (1 << 20),
+        has_lock: true,
         ..LogOptions::default()
     }
 }

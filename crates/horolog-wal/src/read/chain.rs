@@ -41,15 +41,15 @@ pub(crate) struct Part {
     pub(crate) batches: u64,
     pub(crate) end_offset: u64,
     pub(crate) sealed: bool,
-    /// The last segment: another process may be writing it, so it is read and never mapped.
     pub(crate) is_head: bool,
+    /// Nobody writes it as long as it is read.
+    pub(crate) is_still: bool,
 }
 
 impl Part {
     /// The bytes of the segment.
     pub(crate) fn load(&self) -> Result<Contents, LogError> {
-        let file = &self.found.file;
-        Ok(if self.is_head { file.read_whole()?.into() } else { file.contents()? })
+        self.found.load(self.is_still)
     }
 }
 
@@ -200,11 +200,11 @@ fn read_head(
     }
     let torn_bytes = if scan.sealed { 0 } else { scan.torn_bytes() };
     let stop = StopAt { segment: found.id, offset: scan.offset(), why };
-    let part = part_of(found, header, link, &scan, true);
+    let part = Part { is_head: true, ..part_of(found, header, link, &scan) };
     Ok(Head { part, ends, torn_bytes, clean: clean && torn_bytes == 0, engine_tick, stop })
 }
 
-fn part_of(found: &Found, header: SegmentHeader, link: Link, scan: &Scan<'_>, is_head: bool) -> Part {
+fn part_of(found: &Found, header: SegmentHeader, link: Link, scan: &Scan<'_>) -> Part {
     Part {
         found: found.clone(),
         header,
@@ -213,7 +213,8 @@ fn part_of(found: &Found, header: SegmentHeader, link: Link, scan: &Scan<'_>, is
         batches: scan.blocks.len() as u64,
         end_offset: scan.offset(),
         sealed: scan.sealed,
-        is_head,
+        is_head: false,
+        is_still: false,
     }
 }
 
@@ -250,7 +251,8 @@ fn read_linked(directory: &Directory, end: Boundary, linked_by: u64, codec: u16)
     };
     let found = directory.find(end.segment).ok_or_else(|| corrupt(0, None, Fault::Missing))?;
     let header = found.header.map_err(|why| corrupt(0, None, why))?;
-    let bytes = found.file.contents()?;
+    let is_still = directory.has_lock;
+    let bytes = found.load(is_still)?;
     let mut scan = Scan::new(&bytes, &header, codec);
     let mut link = None;
     loop {
@@ -268,7 +270,7 @@ fn read_linked(directory: &Directory, end: Boundary, linked_by: u64, codec: u16)
             return Err(corrupt(block_offset(batch.block), first_lost, Fault::LinkMismatch).into());
         }
         if let (true, Some(link)) = (batch.last_lsn == end.last_lsn && batch.chain == end.chain, link) {
-            return Ok(part_of(found, header, link, &scan, false));
+            return Ok(Part { is_still, ..part_of(found, header, link, &scan) });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use horolog_storage::{File, LOCK_FILE, Storage};
+use horolog_storage::{Contents, File, LOCK_FILE, Storage};
 
 use super::meta::{META_FILE, META_TEMPORARY, MetaFound, read_meta};
 use crate::error::{LogError, LogFile, Unknown};
@@ -16,6 +16,8 @@ use crate::format::{Fault, SEGMENT_ID_END};
 pub(crate) struct Directory {
     /// `None` if no log was ever begun here.
     pub(crate) meta: Option<MetaFound>,
+    /// Whether nobody else writes, so that files may be mapped.
+    pub(crate) has_lock: bool,
     /// Oldest first.
     pub(crate) segments: Vec<Found>,
     /// Names of half-made files.
@@ -50,10 +52,10 @@ fn id_in(name: &str) -> Option<u64> {
 }
 
 impl Directory {
-    pub(crate) fn list(storage: &dyn Storage) -> Result<Self, LogError> {
+    pub(crate) fn list(storage: &dyn Storage, has_lock: bool) -> Result<Self, LogError> {
         let meta = read_meta(storage)?;
         let next_id = meta.as_ref().map_or(1, |found| found.meta.next_segment);
-        let mut directory = Self { meta, segments: Vec::new(), leftovers: Vec::new(), next_id };
+        let mut directory = Self { meta, has_lock, segments: Vec::new(), leftovers: Vec::new(), next_id };
         let mut stranger = None;
         for name in storage.list()? {
             if let Some(id) = id_in(&name) {
@@ -122,6 +124,11 @@ impl Found {
         let file = storage.open_read_only(&name)?;
         let header = read_header(&*file, id)?;
         Ok(Self { id, name, file, header })
+    }
+
+    /// The bytes of the file: mapped only if nobody writes it.
+    pub(crate) fn load(&self, is_still: bool) -> Result<Contents, LogError> {
+        Ok(if is_still { self.file.contents()? } else { self.file.read_whole()?.into() })
     }
 
     fn check_known(&self) -> Result<(), LogError> {

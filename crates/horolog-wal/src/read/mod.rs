@@ -78,7 +78,7 @@ impl Doubt {
 }
 
 fn read_once(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, LogError> {
-    let directory = Directory::list(storage)?;
+    let directory = Directory::list(storage, options.has_lock)?;
     let mut proof = Proof::default();
     let Some((head, unused)) = chain::find_head(&directory, options.codec, &mut proof)? else {
         return Ok(empty_view(directory, options.codec));
@@ -145,6 +145,7 @@ fn empty_view(directory: Directory, codec: u16) -> LogView {
         torn_bytes: 0,
         clean: false,
         engine_tick: 0,
+        has_lock: directory.has_lock,
         meta: directory.meta.map(|found| found.meta),
         parts: Vec::new(),
         cut: Boundary::ORIGIN,

@@ -91,6 +91,8 @@ pub struct LogView {
 
     /// META as it was read; `None` if there is none.
     pub(crate) meta: Option<Meta>,
+    /// Whether the reader holds the lock.
+    pub(crate) has_lock: bool,
     /// Oldest first.
     pub(crate) parts: Vec<Part>,
     /// Where a new segment continues the log: the durable end of D.
@@ -135,7 +137,7 @@ impl LogView {
     /// Visits the records from `from` up to [`LogView::valid`], each once, in LSN order.
     ///
     /// One segment is in memory at a time. Everything is checked again while it is read: what went bad since the view
-    /// was made is an error here.
+    /// was made is an error here. Without the lock that is [`LogError::ChangedMeanwhile`]: a writer may have retired the segment.
     ///
     /// # Errors
     ///
@@ -161,7 +163,7 @@ impl LogView {
             let bytes = part.load()?;
             let mut scan = Scan::new(&bytes, &part.header, self.codec);
             for _ in 0..part.batches {
-                let batch = scan.next().map_err(|stop| changed(part, &scan, stop))?;
+                let batch = scan.next().map_err(|stop| self.changed(part, &scan, stop))?;
                 for (lsn, offset, view) in batch.records().filter(|(lsn, ..)| *lsn >= from) {
                     let placed = Placed { segment: part.found.id, offset, lsn, view };
                     visit(placed).map_err(VisitError::Visitor)?;
@@ -170,16 +172,18 @@ impl LogView {
         }
         Ok(())
     }
-}
 
-/// What was valid when the view was made no longer is: the medium rots, or somebody writes without the lock.
-fn changed(part: &Part, scan: &Scan<'_>, stop: Stop) -> LogError {
-    let (segment, offset) = (part.found.id, scan.offset());
-    match stop {
-        Stop::Unknown(what) => LogError::Unknown { file: LogFile::Segment(segment), offset, what },
-        Stop::Fault(why) => {
-            let lost = Lost { first: Some(scan.last_lsn.next()), last: Some(part.last_lsn) };
-            Corruption { segment, offset, lost, evidence: link_evidence(segment, part.last_lsn), why }.into()
+    /// What was valid when the view was made no longer is: the medium rots, or a writer has used the file again.
+    fn changed(&self, part: &Part, scan: &Scan<'_>, stop: Stop) -> LogError {
+        let (segment, offset) = (part.found.id, scan.offset());
+        match stop {
+            _ if !self.has_lock => LogError::ChangedMeanwhile { segment },
+            Stop::Unknown(what) => LogError::Unknown { file: LogFile::Segment(segment), offset, what },
+            Stop::Fault(why) => {
+                let lost = Lost { first: Some(scan.last_lsn.next()), last: Some(part.last_lsn) };
+                let evidence = link_evidence(segment, part.last_lsn);
+                Corruption { segment, offset, lost, evidence, why }.into()
+            }
         }
     }
 }

@@ -304,7 +304,7 @@ fn segment_of<'a>(id: u64, block: &[u8], bytes: &'a [u8]) -> Option<Segment<'a>>
         && is_blank(66, 4088);
     let context = [&block[16..40], &block[48..56]].concat();
     let (epoch, salt, recycled) = (u64_at(block, 40), u64_at(block, 48), block[65] == 1);
-    fits.then(|| Segment { id, epoch, salt, blocks, recycled, context, bytes })
+    fits.then_some(Segment { id, epoch, salt, blocks, recycled, context, bytes })
 }
 
 /// What META lists is there, and nothing newer has begun without it.
