@@ -50,6 +50,9 @@ mod machine;
 mod options;
 mod services;
 mod shell;
+#[cfg(any(test, feature = "simulation"))]
+#[doc(hidden)]
+pub mod simulation;
 mod stats;
 mod sync;
 mod ticket;

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use horolog_recovery::{Recovered, recover};
+use horolog_recovery::recover;
 use horolog_sim::{Errno, Rng, SimDisk};
 use horolog_state::{
-    Anchor, CancelOutcome, ClockReading, IfExists, Misfire, Payload, PayloadView, Phase, Request, Retry,
-    ScheduleRefusal, When,
+    Anchor, CancelOutcome, IfExists, Misfire, Payload, PayloadView, Phase, Request, Retry, ScheduleRefusal,
+    When,
 };
-use horolog_storage::{Op, Storage};
+use horolog_storage::Op;
 use horolog_wal::{BatchBuf, LogOptions};
 
 use super::buffers::BATCH_CAPACITY;
@@ -23,8 +23,8 @@ use super::*;
 use crate::clock::{ClockTimes, Timelines};
 use crate::journal::{Journal, LocalJournal, perform};
 use crate::shell::{Hand, Heart};
+use crate::simulation::{Node, TICK_LEN as LEN};
 
-const LEN: TickLen = TickLen::MILLISECOND;
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
@@ -88,22 +88,9 @@ fn options() -> MachineOptions {
 
 fn open(storage: &Arc<SimDisk>, times: ClockTimes) -> (Machine, Arc<LocalJournal>, Timelines, State) {
     let log_options = LogOptions { batch_bytes_max: 1 << 20, ..LogOptions::small() };
-    let Recovered { state, log, .. } =
-        recover(&**storage, &log_options).expect("a crash never refuses to open");
-    let twin = recover(&**storage, &log_options).expect("as before").state;
-    let storage: Arc<dyn Storage> = Arc::clone(storage) as _;
-    let opened = horolog_wal::open_writer(storage, &log, &log_options, 0).expect("the disk works");
-    let epoch = opened.0.epoch().max(state.epoch() + 1);
-    let timelines = if state.epoch() == 0 {
-        Timelines::begin(LEN, times)
-    } else {
-        Timelines::resume(LEN, state.reading(), log.engine_tick, times)
-    };
-    let now = timelines.now(times);
-    let reading: ClockReading = timelines.reading(&now);
-    let floor = if state.epoch() == 0 { 1_000 } else { 0 };
-    let machine = Machine::open(state, options(), Opening { epoch, generation_floor: floor, reading }, &now);
-    (machine, LocalJournal::new(opened, || 0), timelines, twin)
+    let (Node { machine, journal, timelines }, twin) =
+        Node::open(storage, options(), &log_options, times).expect("a crash never refuses to open");
+    (machine, journal, timelines, twin)
 }
 
 impl World {
