@@ -103,6 +103,20 @@ impl fmt::Display for Pending {
     }
 }
 
+/// Something pending, and what its fate decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PendingChange {
+    /// It.
+    pub pending: Pending,
+    /// The file that it is a part of, whatever its name; `None` for a change of names. Two files may have had one name.
+    pub file: Option<u64>,
+    /// Whether its fate makes a difference: for a sector, whether its bytes are others than those that the medium has in
+    /// that place, or than zeros behind the end. Of several versions of a sector, one that makes none is as good as the
+    /// loss of all of them.
+    pub differs: bool,
+}
+
 /// What became of something pending.
 ///
 /// Fates are dealt in the order of the calls, and a later one lies over an earlier one. So of several versions of a
@@ -182,6 +196,22 @@ enum At {
 
 pub(crate) fn pending(disk: &State) -> Vec<Pending> {
     items(disk).into_iter().map(|item| item.pending).collect()
+}
+
+pub(crate) fn pending_changes(disk: &State) -> Vec<PendingChange> {
+    let differs = |file: FileId, at: usize| {
+        let inode = disk.files.get(&file);
+        let version = inode.and_then(|inode| Some((&inode.medium, inode.versions.get(at)?)));
+        version.is_some_and(|(medium, version)| medium.sector(version.sector) != version.bytes())
+    };
+    let change = |Item { pending, at }: Item| match at {
+        At::Sector(FileId(file), at) => {
+            PendingChange { differs: differs(FileId(file), at), pending, file: Some(file) }
+        }
+        At::Size(FileId(file), _) => PendingChange { pending, file: Some(file), differs: true },
+        At::Name(_) => PendingChange { pending, file: None, differs: true },
+    };
+    items(disk).into_iter().map(change).collect()
 }
 
 /// All that is pending and can be noticed after a crash, in the order of the calls; the sectors of a write come before

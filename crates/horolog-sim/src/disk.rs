@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use horolog_storage::{Op, StorageError};
 
 use crate::check::Broken;
-use crate::crash::{self, Crash, Fate, Pending};
+use crate::crash::{self, Crash, Fate, Pending, PendingChange};
 use crate::fault::{Errno, Fault, Pattern, Trigger};
 use crate::image::SECTOR_LEN;
 use crate::lock::Lock;
@@ -159,6 +159,12 @@ impl SimDisk {
     #[must_use]
     pub fn pending(&self) -> Vec<Pending> {
         crash::pending(&self.state())
+    }
+
+    /// The same, each with whether its fate makes a difference.
+    #[must_use]
+    pub fn pending_changes(&self) -> Vec<PendingChange> {
+        crash::pending_changes(&self.state())
     }
 }
 

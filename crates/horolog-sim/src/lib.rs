@@ -56,7 +56,7 @@ mod watch;
 
 pub use check::Broken;
 pub use clock::SimClock;
-pub use crash::{Blank, Crash, Fate, NameOrder, Pending};
+pub use crash::{Blank, Crash, Fate, NameOrder, Pending, PendingChange};
 pub use disk::SimDisk;
 pub use fault::{Errno, Fault, Pattern, SyncFailure, Trigger};
 pub use image::SECTOR_LEN;

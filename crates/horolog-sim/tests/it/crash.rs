@@ -65,6 +65,26 @@ fn everything_that_waits_is_listed_in_the_order_of_the_calls() {
 }
 
 #[test]
+fn a_sector_that_holds_what_the_medium_does_makes_no_difference() {
+    let disk = synced(&[1; 1024]);
+    let file = open(&disk);
+    file.write_at(&[[1; 512], [2; 512]].concat(), 0).unwrap();
+    file.write_at(&[1; 512], 512).unwrap();
+    file.write_at(&[0; 512], 1024).unwrap();
+    let marked: Vec<_> =
+        disk.pending_changes().iter().map(|it| (it.pending.is_sector(), it.differs)).collect();
+    let grown = [(true, false), (false, true)];
+    assert_eq!(
+        marked[..3],
+        [(true, false), (true, true), (true, false)],
+        "the same, another, the same again"
+    );
+    assert_eq!(marked[3..], grown, "zeros behind the end, and the new end");
+    let pending: Vec<_> = disk.pending_changes().into_iter().map(|it| it.pending).collect();
+    assert_eq!(pending, disk.pending());
+}
+
+#[test]
 fn a_sector_may_tear_at_any_byte_from_either_side() {
     let disk = synced(&[1; 512]);
     open(&disk).write_at(&[2; 512], 0).unwrap();
