@@ -90,7 +90,11 @@ fn check_view(storage: &dyn Storage, view: &LogView, options: &LogOptions) -> Re
 fn open_meta(storage: &Arc<dyn Storage>, view: &LogView) -> Result<MetaWriter, LogError> {
     let storage = Arc::clone(storage);
     Ok(match &view.meta {
-        Some(meta) => MetaWriter::resume(storage, meta.clone())?,
+        Some(meta) => {
+            // A process that died may have left META under a name that is not durable. No segment may outlive it.
+            storage.sync_dir()?;
+            MetaWriter::resume(storage, meta.clone())?
+        }
         None => {
             let uuid = new_identity(&*storage)?;
             MetaWriter::create(storage, uuid)?

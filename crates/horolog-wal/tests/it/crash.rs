@@ -198,6 +198,27 @@ fn a_crash_while_the_log_is_created_leaves_an_empty_log() {
     }
 }
 
+/// A process dies before it has synced the name of META; the next one goes on with what it sees. In its turn it makes a
+/// segment, and of all names that wait only one is lost in a power cut.
+#[test]
+fn a_name_that_a_dead_process_left_is_durable_before_anything_rests_on_it() {
+    for halt in 0..24 {
+        let disk = mem(halt);
+        disk.halt_after(halt);
+        let _ = Rig::open(disk.clone(), Vec::new(), 0, 1);
+        for halt in 0..24 {
+            let again = Arc::new(disk.process_kill());
+            again.halt_after(halt);
+            let _ = Rig::open(again.clone(), Vec::new(), 0, 1);
+            for lost in 0..again.pending().len() {
+                let mut nth = 0..;
+                let after = again.power_cut(&mut || nth.next() != Some(lost));
+                assert!(records(&read(&after).unwrap()).is_empty());
+            }
+        }
+    }
+}
+
 /// A new head must not name a segment that a power cut can take away.
 #[test]
 fn a_link_never_outlives_what_it_names() {
