@@ -6,6 +6,7 @@
 //!
 //! Built for tests, and with the feature `simulation` for the programs of the package `horolog-tests`. Not for users.
 
+pub mod enumerate;
 mod node;
 
 pub(crate) use node::{Node, TICK_LEN};

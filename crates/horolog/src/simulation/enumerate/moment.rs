@@ -1,0 +1,99 @@
+//! A place at which the machine may stop: the disk as it is then, and what is promised there.
+
+use horolog_sim::{SimDisk, Traced};
+use horolog_storage::Op;
+
+/// How far the records have come, as their owner knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Positions {
+    /// A power cut takes nothing up to here.
+    pub(super) durable: u64,
+    /// The death of the process takes nothing up to here.
+    pub(super) written: u64,
+    /// Nothing behind this was ever asked for.
+    pub(super) applied: u64,
+    /// The last record that a delivery was begun with; 0 for none.
+    pub(super) delivered: u64,
+    /// The last record of a completion; 0 for none.
+    pub(super) completed: u64,
+}
+
+/// What had just been done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// An opening makes its files, and META does not list them.
+    Making,
+    /// META lists the segment of an opening.
+    Listed,
+    /// The LINK of an opening is written.
+    OpeningLink,
+    /// It is synced, and META does not call its segment the head.
+    LinkSynced,
+    /// META says so.
+    Head,
+    /// A batch is written.
+    Write,
+    /// A rotation has written the SEAL.
+    Seal,
+    /// It is synced.
+    SealSynced,
+    /// A rotation has written the LINK.
+    RotationLink,
+    Sync,
+    Mark,
+    Witness,
+    Spare,
+}
+
+impl Step {
+    pub(super) fn is_of_an_opening(self) -> bool {
+        matches!(self, Self::Making | Self::Listed | Self::OpeningLink | Self::LinkSynced | Self::Head)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Moment {
+    pub(super) disk: SimDisk,
+    pub(super) promised: Positions,
+    pub(super) step: Step,
+    /// Nothing was ever acknowledged by this log, or by any before it.
+    pub(super) first_life: bool,
+    /// The last operation of the disk, for whoever reads a violation.
+    pub(super) what: String,
+}
+
+pub(super) fn is_mutation(line: &Traced) -> bool {
+    !matches!(line.op, Op::List | Op::Open | Op::Len | Op::Read | Op::Entropy)
+}
+
+/// The steps of an opening, by what it does to which file.
+pub(super) fn steps_of_an_opening(lines: &[Traced]) -> Vec<Step> {
+    let mut step = Step::Making;
+    let steps = lines.iter().map(|line| {
+        let is_segment = line.name.ends_with(".wal") && !line.name.contains(' ');
+        step = match (step, line.op) {
+            (Step::Making, Op::Sync) if line.name == "META" => Step::Listed,
+            (Step::Listed, Op::Write) if is_segment => Step::OpeningLink,
+            (Step::OpeningLink, Op::Sync) if is_segment => Step::LinkSynced,
+            (Step::LinkSynced, Op::Sync) if line.name == "META" => Step::Head,
+            (step, _) => step,
+        };
+        step
+    });
+    steps.collect()
+}
+
+/// The steps of a write: the last four of one that goes on in another segment are SEAL, sync, LINK and the batch.
+pub(super) fn steps_of_a_write(lines: &[Traced]) -> Vec<Step> {
+    let last = [Step::Write, Step::RotationLink, Step::SealSynced, Step::Seal];
+    let rotates = lines.len() > 1;
+    let steps = (0..lines.len()).map(|from_end| match last.get(from_end) {
+        Some(&step) if rotates => step,
+        _ if rotates => Step::Spare,
+        _ => Step::Write,
+    });
+    let mut steps: Vec<_> = steps.collect();
+    steps.reverse();
+    steps
+}

@@ -1,0 +1,70 @@
+//! What an opening sees in a directory, and everything that has to hold of it whatever it is.
+
+use horolog_recovery::{Recovered, Report, recover, verify};
+use horolog_sim::SimDisk;
+use horolog_wal::SegmentRole;
+
+use super::ledger::{Breach, Ledger, fingerprint};
+use super::process::log_options;
+
+/// The outcome of an image: the same whenever it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) report: Report,
+    pub(super) fingerprint: u64,
+}
+
+impl Reading {
+    pub(super) fn valid(&self) -> u64 {
+        self.report.valid.0
+    }
+
+    pub(super) fn proven(&self) -> u64 {
+        self.report.durable.0
+    }
+}
+
+/// Reads a directory twice: I5, I11, I13, I14, I15 and, against the ledger, I3.
+pub(super) fn read(disk: &SimDisk, ledger: &Ledger) -> Result<Reading, Breach> {
+    let before = disk.counts();
+    let refused = |error| Breach::refused("I14", error);
+    let Recovered { state, log, report } = recover(disk, &log_options()).map_err(refused)?;
+    state.check().map_err(|invariant| Breach::of("state", invariant))?;
+    if (report.records, report.valid) != (state.applied().0, state.applied()) || report.durable > report.valid
+    {
+        return Err(Breach::of("I5", format_args!("{report:?}")));
+    }
+    ledger.check_timers(&state)?;
+    let reading = Reading { report, fingerprint: fingerprint(&state) };
+    drop(log);
+    let verified = verify(disk, &log_options()).map_err(|error| Breach::refused("I15", error))?;
+    if verified != report {
+        return Err(Breach::of("I15", format_args!("{report:?}, then {verified:?}")));
+    }
+    let after = disk.counts();
+    if after.mutations != before.mutations {
+        return Err(Breach::of("I11", "reading changed something"));
+    }
+    if after.open_handles != before.open_handles {
+        return Err(Breach::of("I13", "reading left files open"));
+    }
+    Ok(reading)
+}
+
+/// What an opening that is over leaves behind: the log, and no file besides.
+pub(super) fn check_tidy(disk: &SimDisk) -> Result<(), Breach> {
+    let view = horolog_wal::read_log(disk, &log_options()).map_err(|error| Breach::refused("I14", error))?;
+    let strange = view.segments.iter().find(|it| !matches!(it.role, SegmentRole::Head | SegmentRole::Linked));
+    if let Some(segment) = strange {
+        return Err(Breach::of("I13", format_args!("{} is left behind: {:?}", segment.name, segment.role)));
+    }
+    match disk.files().into_iter().find(|(name, _)| name.ends_with(".tmp")) {
+        Some((name, _)) => Err(Breach::of("I13", format_args!("{name} is left behind"))),
+        None => Ok(()),
+    }
+}
+
+/// I6: nobody wrote over a durable block of a segment.
+pub(super) fn check_rewrites(disk: &SimDisk) -> Result<(), Breach> {
+    disk.violations().first().map_or(Ok(()), |rewrite| Err(Breach::of("I6", rewrite)))
+}
