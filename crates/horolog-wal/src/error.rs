@@ -301,6 +301,8 @@ pub enum Misuse {
     TooManySpares,
     /// A view of another directory, or one that is no longer true.
     StaleView,
+    /// A copy into a directory that holds something.
+    NotEmpty,
     /// A log to be healed that has not failed, or records that are not those after the durable ones.
     NothingToHeal,
 }
@@ -316,6 +318,7 @@ impl fmt::Display for Misuse {
             Self::NoSegmentIdLeft => f.write_str("a segment more than there are ids for"),
             Self::TooManySpares => f.write_str("more spare segments than can be listed"),
             Self::StaleView => f.write_str("a view that does not fit the directory"),
+            Self::NotEmpty => f.write_str("a log copied into a directory that is not empty"),
             Self::NothingToHeal => {
                 f.write_str("a log that has not failed, or the wrong records to heal it with")
             }

@@ -49,5 +49,10 @@ pub use format::segment::{SegmentFault, SegmentHeader};
 pub use format::{BATCH_HEADER_LEN, BLOCK_LEN, Fault, INTERNAL_KIND_MIN, RECORD_HEADER_LEN};
 pub use lsn::Lsn;
 pub use options::LogOptions;
-pub use read::{LogState, LogView, Record, SegmentReport, SegmentRole, read_log};
-pub use write::{Appended, RetirePlan, Retired, Spare, SparePlan, Stamp, Syncer, Writer, open_writer};
+pub use read::{
+    Damage, DamageKind, LogState, LogView, Record, Salvage, SalvageRole, SalvagedSegment, SegmentReport,
+    SegmentRole, read_log, salvage,
+};
+pub use write::{
+    Appended, LogCopy, RetirePlan, Retired, Spare, SparePlan, Stamp, Syncer, Writer, open_writer,
+};

@@ -43,13 +43,13 @@ pub(crate) struct Part {
     pub(crate) sealed: bool,
     pub(crate) is_head: bool,
     /// Nobody writes it as long as it is read.
-    pub(crate) is_still: bool,
+    pub(crate) has_lock: bool,
 }
 
 impl Part {
     /// The bytes of the segment.
     pub(crate) fn load(&self) -> Result<Contents, LogError> {
-        self.found.load(self.is_still)
+        self.found.load(self.has_lock && !self.is_head)
     }
 }
 
@@ -159,7 +159,7 @@ fn first_batch<'a>(scan: &mut Scan<'a>) -> Result<(Batch<'a>, Link), Stop> {
     Ok((first, link))
 }
 
-fn unknown(segment: u64, offset: u64, what: crate::error::Unknown) -> LogError {
+pub(crate) fn unknown(segment: u64, offset: u64, what: crate::error::Unknown) -> LogError {
     LogError::Unknown { file: LogFile::Segment(segment), offset, what }
 }
 
@@ -214,7 +214,7 @@ fn part_of(found: &Found, header: SegmentHeader, link: Link, scan: &Scan<'_>) ->
         end_offset: scan.offset(),
         sealed: scan.sealed,
         is_head: false,
-        is_still: false,
+        has_lock: false,
     }
 }
 
@@ -251,8 +251,8 @@ fn read_linked(directory: &Directory, end: Boundary, linked_by: u64, codec: u16)
     };
     let found = directory.find(end.segment).ok_or_else(|| corrupt(0, None, Fault::Missing))?;
     let header = found.header.map_err(|why| corrupt(0, None, why))?;
-    let is_still = directory.has_lock;
-    let bytes = found.load(is_still)?;
+    let has_lock = directory.has_lock;
+    let bytes = found.load(has_lock)?;
     let mut scan = Scan::new(&bytes, &header, codec);
     let mut link = None;
     loop {
@@ -270,7 +270,7 @@ fn read_linked(directory: &Directory, end: Boundary, linked_by: u64, codec: u16)
             return Err(corrupt(block_offset(batch.block), first_lost, Fault::LinkMismatch).into());
         }
         if let (true, Some(link)) = (batch.last_lsn == end.last_lsn && batch.chain == end.chain, link) {
-            return Ok(Part { is_still, ..part_of(found, header, link, &scan) });
+            return Ok(Part { has_lock, ..part_of(found, header, link, &scan) });
         }
     }
 }

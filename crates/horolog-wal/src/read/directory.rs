@@ -46,9 +46,15 @@ pub(crate) fn temporary_name(id: u64) -> String {
 }
 
 /// The id in the name of a segment. Only the one spelling [`segment_name`] gives is a name.
-fn id_in(name: &str) -> Option<u64> {
+pub(crate) fn segment_id(name: &str) -> Option<u64> {
     let id = u64::from_str_radix(name.strip_prefix("seg-")?.strip_suffix(".wal")?, 16).ok()?;
     ((1..SEGMENT_ID_END).contains(&id) && segment_name(id) == name).then_some(id)
+}
+
+/// Whether a file that is no segment has a name that a log gives.
+pub(crate) fn is_of_a_log(name: &str) -> bool {
+    [LOCK_FILE, META_FILE, META_TEMPORARY].contains(&name)
+        || name.strip_suffix(".tmp").and_then(segment_id).is_some()
 }
 
 impl Directory {
@@ -58,10 +64,10 @@ impl Directory {
         let mut directory = Self { meta, has_lock, segments: Vec::new(), leftovers: Vec::new(), next_id };
         let mut stranger = None;
         for name in storage.list()? {
-            if let Some(id) = id_in(&name) {
+            if let Some(id) = segment_id(&name) {
                 directory.reserve(id);
                 directory.segments.push(Found::read(storage, id, name)?);
-            } else if let Some(id) = name.strip_suffix(".tmp").and_then(id_in) {
+            } else if let Some(id) = name.strip_suffix(".tmp").and_then(segment_id) {
                 directory.reserve(id);
                 directory.leftovers.push(name);
             } else if name == META_TEMPORARY {
@@ -120,7 +126,7 @@ impl Directory {
 }
 
 impl Found {
-    fn read(storage: &dyn Storage, id: u64, name: String) -> Result<Self, LogError> {
+    pub(crate) fn read(storage: &dyn Storage, id: u64, name: String) -> Result<Self, LogError> {
         let file = storage.open_read_only(&name)?;
         let header = read_header(&*file, id)?;
         Ok(Self { id, name, file, header })
@@ -131,7 +137,8 @@ impl Found {
         Ok(if is_still { self.file.contents()? } else { self.file.read_whole()?.into() })
     }
 
-    fn check_known(&self) -> Result<(), LogError> {
+    /// A later version's header is intact, and none of this program's business.
+    pub(crate) fn check_known(&self) -> Result<(), LogError> {
         let Err(Fault::Segment(fault)) = self.header else { return Ok(()) };
         let what = match fault {
             SegmentFault::Version(found) => {

@@ -31,8 +31,20 @@ impl MetaFound {
     }
 }
 
+/// The slots of META, each with what is wrong with it.
+#[derive(Debug)]
+pub(crate) struct MetaSlots {
+    len: u64,
+    slots: [Result<Meta, MetaFault>; META_SLOTS],
+}
+
 /// Reads META; `None` if there is none. The valid slot with the highest number is the truth.
 pub(crate) fn read_meta(storage: &dyn Storage) -> Result<Option<MetaFound>, LogError> {
+    read_slots(storage)?.map(MetaSlots::choose).transpose()
+}
+
+/// The slots of META; `None` if there is none.
+pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Option<MetaSlots>, LogError> {
     let file = match storage.open_read_only(META_FILE) {
         Ok(file) => file,
         Err(StorageError::NotFound { .. }) => return Ok(None),
@@ -46,7 +58,7 @@ pub(crate) fn read_meta(storage: &dyn Storage) -> Result<Option<MetaFound>, LogE
         Meta::decode(bytes.get(start..start + META_SLOT_LEN).unwrap_or_default(), slot)
     });
     refuse_unknown(&slots)?;
-    choose(slots, len).map(Some)
+    Ok(Some(MetaSlots { len, slots }))
 }
 
 /// A later version's slot is intact, and none of this program's business.
@@ -66,13 +78,35 @@ fn refuse_unknown(slots: &[Result<Meta, MetaFault>]) -> Result<(), LogError> {
     Ok(())
 }
 
-/// The file got its name when it was complete, so a wrong length is never a crash's work.
-fn choose(slots: [Result<Meta, MetaFault>; META_SLOTS], len: u64) -> Result<MetaFound, LogError> {
-    let faults = slots.each_ref().map(|slot| slot.as_ref().err().copied());
-    let bad_slots = u32::try_from(faults.iter().flatten().count()).unwrap_or(u32::MAX);
-    let valid = slots.into_iter().enumerate().filter_map(|(slot, read)| Some((slot, read.ok()?)));
-    match valid.max_by_key(|(_, meta)| meta.seq) {
-        Some((slot, meta)) if len == META_LEN as u64 => Ok(MetaFound { meta, slot, bad_slots }),
-        _ => Err(LogError::MetaDamaged(Box::new(MetaDamage { len, slots: faults }))),
+impl MetaSlots {
+    /// The file got its name when it was complete, so a wrong length is never a crash's work.
+    fn choose(self) -> Result<MetaFound, LogError> {
+        match self.best() {
+            Some(found) if self.len == META_LEN as u64 => Ok(found),
+            _ => Err(LogError::MetaDamaged(Box::new(self.damage()))),
+        }
+    }
+
+    /// What the newest valid slot says, whatever is wrong with the file.
+    pub(crate) fn best(&self) -> Option<MetaFound> {
+        let valid =
+            self.slots.iter().enumerate().filter_map(|(slot, read)| Some((slot, read.as_ref().ok()?)));
+        let (slot, meta) = valid.max_by_key(|(_, meta)| meta.seq)?;
+        Some(MetaFound { meta: meta.clone(), slot, bad_slots: self.bad_slots() })
+    }
+
+    fn bad_slots(&self) -> u32 {
+        u32::try_from(self.slots.iter().filter(|slot| slot.is_err()).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the file is not as it should be, which one of its slots may still be.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.len != META_LEN as u64 || self.bad_slots() > 0
+    }
+
+    /// What is wrong with the file.
+    pub(crate) fn damage(&self) -> MetaDamage {
+        let slots = self.slots.each_ref().map(|slot| slot.as_ref().err().copied());
+        MetaDamage { len: self.len, slots }
     }
 }

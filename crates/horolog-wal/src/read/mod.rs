@@ -3,6 +3,7 @@
 mod chain;
 mod directory;
 mod meta;
+mod salvage;
 mod scan;
 mod verdict;
 mod view;
@@ -17,6 +18,7 @@ use self::chain::{Head, Unused};
 use self::directory::{Directory, Found};
 pub(crate) use self::directory::{segment_name, temporary_name};
 pub(crate) use self::meta::{META_FILE, META_TEMPORARY, read_meta};
+pub use self::salvage::{Damage, DamageKind, Salvage, SalvageRole, SalvagedSegment, salvage};
 use self::verdict::{Proof, StopAt};
 pub use self::view::{LogState, LogView, Record, SegmentReport, SegmentRole};
 use crate::error::{Corruption, LogError, MetaDamage};
@@ -112,7 +114,7 @@ fn view_of(
     let cut = cut_at(&head, durable)?;
     let (valid, torn_bytes, clean, engine_tick) =
         (head.part.last_lsn, head.torn_bytes, head.clean, head.engine_tick);
-    parts.push(head.part);
+    parts.push(Part { has_lock: directory.has_lock, ..head.part });
     let first_lsn = parts.first().map_or(Lsn::ZERO, |part| part.link.prev_last_lsn).next();
     let segments = directory.segments.iter().map(|found| report(found, &parts, unused)).collect();
     Ok(LogView {
@@ -145,7 +147,6 @@ fn empty_view(directory: Directory, codec: u16) -> LogView {
         torn_bytes: 0,
         clean: false,
         engine_tick: 0,
-        has_lock: directory.has_lock,
         meta: directory.meta.map(|found| found.meta),
         parts: Vec::new(),
         cut: Boundary::ORIGIN,

@@ -10,6 +10,9 @@ use crate::format::segment::SegmentHeader;
 use crate::format::{BATCH_HEADER_LEN, Fault, block_offset};
 use crate::lsn::Lsn;
 
+/// In the place of a block at which a batch began that was never seen: no batch begins at the segment header.
+const UNSEEN: u32 = 0;
+
 /// A walk over the valid batches of a segment. It remembers what the next batch must continue.
 #[derive(Debug)]
 pub(crate) struct Scan<'a> {
@@ -139,12 +142,18 @@ impl<'a> Scan<'a> {
             Some(seal)
                 if seal.chain != self.chain
                     || seal.last_lsn != self.last_lsn
-                    || seal.blocks != self.blocks =>
+                    || !self.began_at(&seal.blocks) =>
             {
                 Err(Fault::Contradiction)
             }
             _ => Ok(tally.link),
         }
+    }
+
+    /// Whether the batches so far began at these blocks, as far as they were seen.
+    fn began_at(&self, blocks: &[u32]) -> bool {
+        let fits = |(seen, block): (&u32, &u32)| *seen == UNSEEN || seen == block;
+        self.blocks.len() == blocks.len() && self.blocks.iter().zip(blocks).all(fits)
     }
 
     /// Whether a LINK fits its batch and its segment.
@@ -198,6 +207,21 @@ impl<'a> Scan<'a> {
         self.block == 1 && self.torn_bytes() == 0
     }
 
+    /// Goes on behind a batch that is not valid, at the next header that is, as if everything up to there had been read;
+    /// `false` if there is none. What is found then is whole, and does not follow what was read before.
+    pub(crate) fn resume(&mut self) -> bool {
+        let here = self.offset();
+        let Some((offset, header)) = self.stray_headers().find(|(offset, _)| *offset > here) else {
+            return false;
+        };
+        // Both fit: the block lies inside the segment, and the ordinal is below it.
+        self.block = u32::try_from(offset / u64::from(crate::format::BLOCK_LEN)).unwrap_or(u32::MAX);
+        self.blocks.resize(header.ordinal as usize, UNSEEN);
+        self.last_lsn = Lsn(header.first_lsn.0 - 1);
+        self.chain = header.prev_chain;
+        true
+    }
+
     /// The headers from here to the end of the segment that are valid in their place and say something plausible, each
     /// with its offset. They prove nothing about their own batches, and everything their writer knew.
     pub(crate) fn stray_headers(&self) -> impl Iterator<Item = (u64, BatchHeader)> + '_ {
@@ -208,8 +232,10 @@ impl<'a> Scan<'a> {
                 let (header, _) = BatchHeader::decode(bytes, &self.context, block).ok()?;
                 Some((block_offset(block), header))
             })
-            .filter(move |(_, header)| {
+            .filter(move |(offset, header)| {
                 u64::from(header.ordinal) >= ordinal_min
+                    // Each batch before it takes a block, and so does the segment header.
+                    && u64::from(header.ordinal) < offset / u64::from(crate::format::BLOCK_LEN)
                     && header.first_lsn > self.last_lsn
                     && header.durable_lsn < header.first_lsn
             })

@@ -16,6 +16,10 @@ impl Proof {
         self.0.map_or(Lsn::ZERO, |evidence| evidence.durable)
     }
 
+    pub(crate) fn evidence(&self) -> Option<Evidence> {
+        self.0
+    }
+
     pub(crate) fn weigh(&mut self, evidence: Evidence) {
         if evidence.durable > self.durable() {
             self.0 = Some(evidence);

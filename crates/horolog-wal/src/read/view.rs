@@ -5,7 +5,7 @@ use crate::format::meta::Meta;
 use crate::format::record::RecordView;
 use crate::lsn::Lsn;
 use crate::read::chain::{Boundary, Part};
-use crate::read::scan::{Scan, Stop};
+use crate::read::scan::{Batch, Scan, Stop};
 use crate::read::verdict::link_evidence;
 
 /// Whether there is a log.
@@ -91,8 +91,6 @@ pub struct LogView {
 
     /// META as it was read; `None` if there is none.
     pub(crate) meta: Option<Meta>,
-    /// Whether the reader holds the lock.
-    pub(crate) has_lock: bool,
     /// Oldest first.
     pub(crate) parts: Vec<Part>,
     /// Where a new segment continues the log: the durable end of D.
@@ -128,6 +126,14 @@ pub(crate) struct Placed<'a> {
     pub(crate) view: RecordView<'a>,
 }
 
+impl<'a> Placed<'a> {
+    /// The record as its owner sees it.
+    pub(crate) fn record(&self) -> Record<'a> {
+        let Self { segment, offset, lsn, view: RecordView { kind, flags, body, .. } } = *self;
+        Record { lsn, kind, flags, body, segment, offset }
+    }
+}
+
 impl LogView {
     /// The newest segment of the log; 0 if there is none.
     pub(crate) fn head_id(&self) -> u64 {
@@ -147,10 +153,7 @@ impl LogView {
         from: Lsn,
         visit: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
     ) -> Result<(), VisitError<E>> {
-        self.walk(from, &mut |Placed { segment, offset, lsn, view }| {
-            let RecordView { kind, flags, body, .. } = view;
-            visit(Record { lsn, kind, flags, body, segment, offset })
-        })
+        self.walk(from, &mut |placed| visit(placed.record()))
     }
 
     /// The walk itself, with records as they lie in the segment.
@@ -159,31 +162,42 @@ impl LogView {
         from: Lsn,
         visit: &mut dyn FnMut(Placed<'_>) -> Result<(), E>,
     ) -> Result<(), VisitError<E>> {
-        for part in self.parts.iter().filter(|part| part.last_lsn >= from) {
-            let bytes = part.load()?;
-            let mut scan = Scan::new(&bytes, &part.header, self.codec);
-            for _ in 0..part.batches {
-                let batch = scan.next().map_err(|stop| self.changed(part, &scan, stop))?;
-                for (lsn, offset, view) in batch.records().filter(|(lsn, ..)| *lsn >= from) {
-                    let placed = Placed { segment: part.found.id, offset, lsn, view };
-                    visit(placed).map_err(VisitError::Visitor)?;
-                }
+        walk_batches(&self.parts, self.codec, from, &mut |segment, batch| {
+            for (lsn, offset, view) in batch.records().filter(|(lsn, ..)| *lsn >= from) {
+                visit(Placed { segment, offset, lsn, view })?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
+}
 
-    /// What was valid when the view was made no longer is: the medium rots, or a writer has used the file again.
-    fn changed(&self, part: &Part, scan: &Scan<'_>, stop: Stop) -> LogError {
-        let (segment, offset) = (part.found.id, scan.offset());
-        match stop {
-            _ if !self.has_lock => LogError::ChangedMeanwhile { segment },
-            Stop::Unknown(what) => LogError::Unknown { file: LogFile::Segment(segment), offset, what },
-            Stop::Fault(why) => {
-                let lost = Lost { first: Some(scan.last_lsn.next()), last: Some(part.last_lsn) };
-                let evidence = link_evidence(segment, part.last_lsn);
-                Corruption { segment, offset, lost, evidence, why }.into()
-            }
+/// Visits the batches of the parts that reach `from`, with their segments.
+pub(crate) fn walk_batches<E>(
+    parts: &[Part],
+    codec: u16,
+    from: Lsn,
+    visit: &mut dyn FnMut(u64, &Batch<'_>) -> Result<(), E>,
+) -> Result<(), VisitError<E>> {
+    for part in parts.iter().filter(|part| part.last_lsn >= from) {
+        let bytes = part.load()?;
+        let mut scan = Scan::new(&bytes, &part.header, codec);
+        for _ in 0..part.batches {
+            let batch = scan.next().map_err(|stop| changed(part, &scan, stop))?;
+            visit(part.found.id, &batch).map_err(VisitError::Visitor)?;
+        }
+    }
+    Ok(())
+}
+
+/// What was valid when the view was made no longer is: the medium rots, or a writer has used the file again.
+fn changed(part: &Part, scan: &Scan<'_>, stop: Stop) -> LogError {
+    let (segment, offset) = (part.found.id, scan.offset());
+    match stop {
+        _ if !part.has_lock => LogError::ChangedMeanwhile { segment },
+        Stop::Unknown(what) => LogError::Unknown { file: LogFile::Segment(segment), offset, what },
+        Stop::Fault(why) => {
+            let lost = Lost { first: Some(scan.last_lsn.next()), last: Some(part.last_lsn) };
+            Corruption { segment, offset, lost, evidence: link_evidence(segment, part.last_lsn), why }.into()
         }
     }
 }

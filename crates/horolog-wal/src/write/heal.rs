@@ -128,14 +128,9 @@ impl Writer {
     fn linked_up_to_the_end(&self) -> Vec<Linked> {
         let end = self.durable_end;
         let mut linked: Vec<_> = self.chain_before.iter().copied().filter(|it| it.id < end.segment).collect();
-        let current = (self.segment.id(), self.segment.capacity_blocks());
-        let before = self.chain_before.iter().map(|it| (it.id, it.capacity_blocks));
-        let holder = before.chain([current]).find(|(id, _)| *id == end.segment);
-        linked.extend(holder.map(|(id, capacity_blocks)| Linked {
-            id,
-            last_lsn: end.last_lsn,
-            capacity_blocks,
-        }));
+        let before = self.chain_before.iter().copied().chain([self.linked(end.last_lsn)]);
+        let holder = before.filter(|it| it.id == end.segment);
+        linked.extend(holder.map(|it| Linked { last_lsn: end.last_lsn, ..it }));
         linked
     }
 

@@ -8,7 +8,8 @@
 //! 2. An active META lists its head first: a segment whose first batch is durable.
 //! 3. The first segment is not newer than the head.
 //! 4. Update n stands in slots 2·(n mod 2) and 2·(n mod 2) + 1. A crash in the midst of it leaves update n − 1.
-//! 5. A segment is listed when its zeros, its header and its name are durable, and before its first batch is written.
+//! 5. A segment of an active log is listed when its zeros, its header and its name are durable, and before its first batch
+//!    is written.
 //! 6. A segment leaves the list when the LINK of a later one is durable, or when it was never used.
 //! 7. No file is removed before both pairs of slots say that it is not needed.
 
@@ -102,7 +103,12 @@ impl MetaWriter {
     }
 
     /// Lists a segment that is complete. `head` is the newest one whose first batch is durable.
+    ///
+    /// While the log is being made none counts, listed or not, and the update that ends this lists what is needed.
     pub(super) fn list(&mut self, segment: Listed, head: u64) -> Result<(), LogError> {
+        if self.meta.state == MetaState::Initialising {
+            return Ok(());
+        }
         if !self.meta.has_room() {
             return Err(LogError::Misuse(Misuse::TooManySpares));
         }

@@ -1,5 +1,6 @@
-//! Writing a log: opening it, appending, rotating, syncing beside the writer.
+//! Writing a log: opening it, appending, rotating, syncing beside the writer, copying what was salvaged.
 
+mod copy;
 mod heal;
 mod meta;
 mod open;
@@ -8,6 +9,7 @@ mod spare;
 mod sync;
 mod writer;
 
+pub use self::copy::LogCopy;
 pub use self::open::open_writer;
 pub use self::retire::{RetirePlan, Retired};
 pub use self::spare::{Spare, SparePlan};

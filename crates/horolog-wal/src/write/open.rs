@@ -163,7 +163,7 @@ fn enthrone(meta: &mut Meta, view: &LogView, made: &Made, tail: Lsn) {
     meta.durable_lsn = tail;
 }
 
-fn new_identity(storage: &dyn Storage) -> Result<u128, LogError> {
+pub(super) fn new_identity(storage: &dyn Storage) -> Result<u128, LogError> {
     let mut uuid = [0; 16];
     storage.entropy(&mut uuid)?;
     // Zero means that there is none.
@@ -192,7 +192,7 @@ fn blocks_for(first: &BatchBuf, options: &LogOptions) -> Result<u32, LogError> {
     }
 }
 
-fn begin(
+pub(super) fn begin(
     storage: Arc<dyn Storage>,
     view: &LogView,
     options: &LogOptions,

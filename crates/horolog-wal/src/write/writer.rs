@@ -81,9 +81,8 @@ pub struct Writer {
 #[derive(Debug)]
 pub(super) struct Segment {
     file: Arc<dyn File>,
-    id: u64,
+    listed: Listed,
     context: Context,
-    capacity_blocks: u32,
     next_block: u32,
     /// Where its batches begin, for the SEAL.
     blocks: Vec<u32>,
@@ -94,9 +93,8 @@ impl Segment {
     pub(super) fn new(made: &Made, begun_ms: u64) -> Self {
         Self {
             file: Arc::clone(&made.file),
-            id: made.header.segment_id,
+            listed: Listed::of(&made.header),
             context: Context::of(&made.header),
-            capacity_blocks: made.header.capacity_blocks,
             next_block: 1,
             blocks: Vec::new(),
             begun_ms,
@@ -104,17 +102,22 @@ impl Segment {
     }
 
     pub(super) fn id(&self) -> u64 {
-        self.id
+        self.listed.segment_id
     }
 
     pub(super) fn capacity_blocks(&self) -> u32 {
-        self.capacity_blocks
+        self.listed.capacity_blocks
+    }
+
+    /// Its entry in META.
+    pub(super) fn listed(&self) -> Listed {
+        self.listed
     }
 
     /// Whether a batch fits, with a SEAL behind it.
     fn has_room_for(&self, batch_bytes: u64) -> bool {
         let needed = batch_bytes.div_ceil(u64::from(BLOCK_LEN)) + seal_blocks(self.blocks.len() + 1);
-        u64::from(self.next_block) + needed <= u64::from(self.capacity_blocks)
+        u64::from(self.next_block) + needed <= u64::from(self.capacity_blocks())
     }
 }
 
@@ -215,7 +218,7 @@ impl Writer {
     /// given up: the newest segment is the head, so ids are used in order.
     pub fn offer_spare(&mut self, spare: Spare) {
         let id = spare.segment.header.segment_id;
-        let newest = self.spares.back().map_or(self.segment.id, |spare| spare.segment.header.segment_id);
+        let newest = self.spares.back().map_or(self.segment.id(), |spare| spare.segment.header.segment_id);
         if id > newest && spare.segment.header.epoch == self.epoch {
             self.spares.push_back(spare);
         } else {
@@ -228,11 +231,11 @@ impl Writer {
     }
 
     fn is_half_full(&self) -> bool {
-        self.segment.next_block >= self.segment.capacity_blocks / 2
+        self.segment.next_block >= self.segment.capacity_blocks() / 2
     }
 
     fn segment_bytes(&self) -> u64 {
-        block_offset(self.segment.capacity_blocks)
+        block_offset(self.segment.capacity_blocks())
     }
 
     pub(super) fn blank(&mut self, blocks: u32) -> BlankSegment {
@@ -248,7 +251,8 @@ impl Writer {
 
     /// Twice the size while segments fill fast, half of it when they do not: a quiet log costs little.
     fn next_segment_bytes(&self) -> u64 {
-        let Segment { capacity_blocks, next_block, begun_ms, .. } = self.segment;
+        let Segment { next_block, begun_ms, .. } = self.segment;
+        let capacity_blocks = self.segment.capacity_blocks();
         let elapsed_ms = self.now_ms.saturating_sub(begun_ms);
         let fill_ms = elapsed_ms.saturating_mul(u64::from(capacity_blocks)) / u64::from(next_block);
         let newest_bytes = self.spares.back().map_or(0, Spare::bytes).max(self.segment_bytes());
@@ -325,13 +329,12 @@ impl Writer {
         self.shared.switch(&next.file)?;
         self.learn(self.tail);
         let before = self.end();
-        let Segment { id, capacity_blocks, .. } = self.segment;
-        self.chain_before.push(Linked { id, last_lsn: self.tail, capacity_blocks });
+        self.chain_before.push(self.linked(self.tail));
         self.segment = Segment::new(next, self.now_ms);
         let mut batch = BatchBuf::new();
         push_link(&mut batch, before, self.epoch, LinkReason::Rotated);
         self.write(&mut batch, BatchFlags::LINK)?;
-        self.shared.begin(self.segment.id);
+        self.shared.begin(self.segment.id());
         Ok(())
     }
 
@@ -344,9 +347,15 @@ impl Writer {
         self.write(&mut batch, BatchFlags::SEAL)
     }
 
+    /// The segment that is being written, as a part of the chain up to `last_lsn`.
+    pub(super) fn linked(&self, last_lsn: Lsn) -> Linked {
+        let Listed { segment_id: id, capacity_blocks, .. } = self.segment.listed();
+        Linked { id, last_lsn, capacity_blocks }
+    }
+
     /// Where the last batch ended.
     pub(super) fn end(&self) -> Boundary {
-        Boundary { segment: self.segment.id, last_lsn: self.tail, chain: self.chain }
+        Boundary { segment: self.segment.id(), last_lsn: self.tail, chain: self.chain }
     }
 
     /// Writes a batch where the last one ended. The room was checked.

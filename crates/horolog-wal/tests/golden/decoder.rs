@@ -545,8 +545,9 @@ impl<'a, 's> Walk<'a, 's> {
     fn stray_headers(&self) -> impl Iterator<Item = (u32, BatchHeader)> {
         let headers =
             (self.block..self.segment.blocks).filter_map(|block| Some((block, self.header_at(block)?)));
-        headers.filter(|(_, header)| {
+        headers.filter(|(block, header)| {
             header.ordinal as usize >= self.batches.len()
+                && header.ordinal < *block
                 && header.first_lsn > self.last_lsn
                 && header.stamp < header.first_lsn
         })

@@ -11,3 +11,4 @@ mod lifecycle;
 mod meta;
 mod retire;
 mod rig;
+mod salvage;
