@@ -56,6 +56,22 @@ impl OsStorage {
         Ok(Self { dir: path.to_owned(), process: Process::current() })
     }
 
+    /// Whether `path`, which need not be there, is this directory or would lie somewhere in it.
+    pub fn holds(&self, path: impl AsRef<Path>) -> Result<bool, StorageError> {
+        let failed = |source| StorageError::from_io(Op::Open, path.as_ref(), None, source);
+        let ours = fs::canonicalize(&self.dir).map_err(failed)?;
+        let absolute = std::path::absolute(path.as_ref()).map_err(failed)?;
+        // What is not there yet has no links in it.
+        for there in absolute.ancestors() {
+            match fs::canonicalize(there) {
+                Ok(there) => return Ok(there.starts_with(&ours)),
+                Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(failed(source)),
+            }
+        }
+        Ok(false)
+    }
+
     fn file_path(&self, name: &str) -> Result<PathBuf, StorageError> {
         let path = self.dir.join(name);
         let mut parts = Path::new(name).components();

@@ -127,3 +127,26 @@ fn a_file_is_not_a_directory() {
     assert!(OsStorage::open_existing(dir.path().join("a")).is_err());
     assert!(matches!(OsStorage::open_existing(dir.path().join("b")), Err(StorageError::NotFound { .. })));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_directory_knows_what_lies_in_it_through_links_and_before_it_is_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (ours, theirs) = (dir.path().join("ours"), dir.path().join("ours and more"));
+    let storage = OsStorage::open_or_create(&ours).expect("made");
+    OsStorage::open_or_create(&theirs).expect("made");
+    for inside in [ours.clone(), ours.join("a/b/c"), theirs.join("../ours/a")] {
+        assert!(storage.holds(&inside).expect("it can be known"), "{}", inside.display());
+    }
+    for outside in [theirs.clone(), theirs.join("a/b"), dir.path().to_owned(), ours.join("../c")] {
+        assert!(!storage.holds(&outside).expect("it can be known"), "{}", outside.display());
+    }
+    link(&ours, &dir.path().join("link"));
+    assert!(storage.holds(dir.path().join("link/a")).expect("it can be known"));
+}
+
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "a link as a user makes it")]
+fn link(to: &std::path::Path, name: &std::path::Path) {
+    std::os::unix::fs::symlink(to, name).expect("linked");
+}
