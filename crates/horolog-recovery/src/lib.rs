@@ -9,14 +9,18 @@
 //! ```
 //!
 //! [`verify`] takes the same way and stops there, so that `verify` and an opening always agree.
+//!
+//! [`salvage`] is for a directory that is refused: it says what can be kept, and writes that to a new one.
 #![forbid(unsafe_code)]
 
 mod error;
 mod missed;
+mod repair;
 mod replay;
 mod report;
 
 pub use error::RecoveryError;
 pub use missed::{Missed, missed};
+pub use repair::{RepairError, Repaired, Salvaged, salvage};
 pub use replay::{Recovered, recover, replay, verify};
 pub use report::Report;

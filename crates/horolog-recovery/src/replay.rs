@@ -11,7 +11,7 @@ use crate::report::Report;
 const TRIES: u32 = 5;
 
 /// Record kinds from here on may be passed over by a version that does not know them.
-const SKIPPABLE_KIND_MIN: u8 = 0x80;
+pub(crate) const SKIPPABLE_KIND_MIN: u8 = 0x80;
 
 /// What a directory holds.
 #[derive(Debug)]
@@ -74,7 +74,8 @@ pub fn replay(log: &LogView) -> Result<State, RecoveryError> {
     Ok(state)
 }
 
-fn apply(state: &mut State, record: &horolog_wal::Record<'_>) -> Result<(), RecoveryError> {
+/// Decodes a record and applies it, granting at once what it gives.
+pub(crate) fn apply(state: &mut State, record: &horolog_wal::Record<'_>) -> Result<(), RecoveryError> {
     let lsn = Lsn(record.lsn.0);
     let (segment, offset) = (record.segment, record.offset);
     let decoded = match codec::decode(record.kind, record.body) {

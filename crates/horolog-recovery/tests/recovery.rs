@@ -3,31 +3,39 @@
 
 use std::sync::Arc;
 
-use horolog_recovery::{Recovered, RecoveryError, missed, recover, verify};
+use horolog_recovery::{Recovered, RecoveryError, RepairError, Repaired, missed, recover, salvage, verify};
 use horolog_sim::SimDisk;
 use horolog_state::codec::{RecordFault, encode};
 use horolog_state::{
-    Cancel, ClockReading, DueTime, Epoch, Lsn, Misfit, Now, Put, Record, Tick, TickLen, Timeline, TimerId,
+    Cancel, ClockReading, DueTime, Epoch, GENERATION_MAX, Lsn, Misfit, Now, Put, Record, Tick, TickLen,
+    Timeline, TimerId,
 };
 use horolog_storage::Storage;
 use horolog_wal::{BatchBuf, LogOptions, Stamp, open_writer, read_log};
 
 const LEN: TickLen = TickLen::MILLISECOND;
 
-/// A log with these records, kind and body.
-fn log(records: &[(u8, Vec<u8>)]) -> Arc<SimDisk> {
+/// A log with these batches of records.
+fn log_of(batches: &[&[(u8, Vec<u8>)]]) -> Arc<SimDisk> {
     let storage = Arc::new(SimDisk::new(1));
     let view = read_log(&*storage, &LogOptions::small()).expect("nothing is there");
     let shared: Arc<dyn Storage> = storage.clone();
     let (mut writer, syncer) = open_writer(shared, &view, &LogOptions::small(), 0).expect("the disk works");
-    let mut batch = BatchBuf::new();
-    for (kind, body) in records {
-        batch.push(*kind, 0, |out| out.extend_from_slice(body));
+    for records in batches {
+        let mut batch = BatchBuf::new();
+        for (kind, body) in *records {
+            batch.push(*kind, 0, |out| out.extend_from_slice(body));
+        }
+        let stamp = Stamp { first_lsn: writer.tail().next(), ..Stamp::default() };
+        writer.append(&mut batch, stamp, 0).expect("written");
     }
-    let stamp = Stamp { first_lsn: horolog_wal::Lsn(1), ..Stamp::default() };
-    writer.append(&mut batch, stamp, 0).expect("written");
     syncer.sync().expect("synced");
     storage
+}
+
+/// A log with these records, kind and body, in one batch.
+fn log(records: &[(u8, Vec<u8>)]) -> Arc<SimDisk> {
+    log_of(&[records])
 }
 
 fn record(record: &Record<'_>) -> (u8, Vec<u8>) {
@@ -142,4 +150,93 @@ fn a_log_whose_beginning_was_retired_refuses_with_where_it_begins() {
             "{refused:?}"
         );
     }
+}
+
+/// What a repair makes of a log: the error, or what the new directory holds.
+fn repaired(storage: &SimDisk, accepted: u64) -> Result<(Recovered, Repaired), RepairError> {
+    let found = salvage(storage, &LogOptions::small()).expect("it can be read");
+    let new = Arc::new(SimDisk::new(2));
+    let done = found.write(new.clone(), &LogOptions::small(), Lsn(accepted))?;
+    let again = recover(&*new, &LogOptions::small()).expect("a repaired directory opens");
+    assert_eq!(again.state.applied(), done.epoch_lsn);
+    Ok((again, done))
+}
+
+#[test]
+fn a_record_that_contradicts_those_before_it_is_cut_off_with_its_batch_by_a_repair() {
+    let cancel = record(&Record::Cancel(Cancel { id: id(5) }));
+    let disk = log_of(&[&[epoch(), put(0, 1)], &[put(1, 2), cancel, put(2, 3)], &[put(3, 4)]]);
+    let found = salvage(&*disk, &LogOptions::small()).expect("it can be read");
+    assert!(matches!(&found.misfit, Some(RecoveryError::Rules { source, .. }) if source.lsn == Lsn(4)));
+    assert_eq!((found.kept, found.last, found.state.len()), (Lsn(2), Lsn(6), 1));
+    let (again, done) = repaired(&disk, 2).expect("repaired");
+    assert_eq!((again.state.len(), done.epoch_lsn), (1, Lsn(3)));
+    assert!(again.state.view(id(0)).is_some());
+    assert!(matches!(repaired(&disk, 3), Err(RepairError::KeepsLess { kept: Lsn(2), accepted: Lsn(3) })));
+}
+
+#[test]
+fn a_record_of_a_later_version_is_not_cut_off() {
+    let disk = log(&[epoch(), put(0, 1), (0x7f, vec![])]);
+    assert!(matches!(salvage(&*disk, &LogOptions::small()), Err(RecoveryError::Record { .. })));
+    let disk = log(&[epoch(), put(0, 1), (0x80, vec![]), put(1, 1)]);
+    assert_eq!(repaired(&disk, 4).expect("repaired").0.state.len(), 2);
+}
+
+#[test]
+fn nothing_is_repaired_of_a_log_without_an_epoch() {
+    assert!(matches!(repaired(&log(&[put(0, 1)]), 0), Err(RepairError::NothingKept)));
+    assert!(matches!(repaired(&SimDisk::new(1), 0), Err(RepairError::NothingKept)));
+}
+
+/// New ids are above everything that was handed out, seen or not, and above what the lost records can have led to.
+#[test]
+fn the_floor_of_a_repair_is_above_all_that_can_have_been_handed_out() {
+    let later = |slot, generation| {
+        let id = TimerId::new(slot, generation).expect("a generation");
+        let due = DueTime { timeline: Timeline::Civil, tick: Tick(9) };
+        record(&Record::Put(Put { id, due, terms: None, payload: b"p".into() }))
+    };
+    let disk = log_of(&[&[epoch(), put(0, 1)], &[put(1, 1)], &[later(2, 5_000)], &[put(3, 1)]]);
+    // The second batch rots: what is behind it can be read.
+    let segment = "seg-0000000000000001.wal";
+    assert!(disk.flip(segment, 3 * 4096 + 80, 1));
+    let found = salvage(&*disk, &LogOptions::small()).expect("it can be read");
+    assert_eq!((found.kept, found.last), (Lsn(2), Lsn(5)));
+    let floors: Vec<u32> = (0..20)
+        .map(|seed| {
+            let new = Arc::new(SimDisk::new(seed));
+            found.write(new, &LogOptions::small(), Lsn(2)).expect("repaired").generation_floor
+        })
+        .collect();
+    let certain = 5_000 + 3;
+    assert!(
+        floors.iter().all(|floor| (certain + (1 << 24)..certain + (1 << 25)).contains(floor)),
+        "{floors:?}"
+    );
+    let distinct: std::collections::BTreeSet<_> = floors.iter().collect();
+    assert_eq!(distinct.len(), floors.len(), "two repairs give different ids");
+}
+
+#[test]
+fn generations_are_not_used_up_by_repairs_and_a_repair_without_any_left_is_refused() {
+    let mut disk = log(&[epoch(), put(0, 1)]);
+    let mut floor = 0;
+    for seed in 0..60 {
+        let found = salvage(&*disk, &LogOptions::small()).expect("it can be read");
+        let new = Arc::new(SimDisk::new(seed));
+        match found.write(new.clone(), &LogOptions::small(), found.kept) {
+            Ok(done) => {
+                assert!(done.generation_floor > floor && done.generation_floor < GENERATION_MAX);
+                (floor, disk) = (done.generation_floor, new);
+            }
+            Err(RepairError::GenerationsUsedUp) => {
+                assert!(seed > 20, "{seed}");
+                assert!(new.files().is_empty(), "nothing is written");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    unreachable!("there is an end to generations");
 }

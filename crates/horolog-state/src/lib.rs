@@ -42,7 +42,7 @@ pub use decide::{
     CancelDecision, CancelOutcome, IfExists, KEY_BYTES_MAX, Limits, MESSAGE_BYTES_MAX, Request,
     RescheduleRefusal, ScheduleDecision, ScheduleRefusal, StaleToken, Token,
 };
-pub use horolog_wheel::{Lookup, Tick, TimerId};
+pub use horolog_wheel::{GENERATION_MAX, Lookup, Tick, TimerId};
 pub use lsn::Lsn;
 pub use payload::{Discarded, Payload, PayloadView};
 pub use record::{

@@ -40,7 +40,7 @@ fn reopened() -> History {
     for seed in 1..4 {
         let mut rig = Rig::open(disk.clone(), model, acked, seed).unwrap();
         for _ in 0..3 {
-            rig.append_bodies(&[vec![seed as u8; 70], vec![2; 1 + 2_000 * seed as usize]]).unwrap();
+            rig.append_bodies(&[vec![seed as u8; 70], vec![2; if seed == 2 { 4_500 } else { 30 }]]).unwrap();
             rig.sync().unwrap();
             ends.push(rig.acked);
         }

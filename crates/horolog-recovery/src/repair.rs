@@ -1,0 +1,244 @@
+//! The only way past the verdict that a directory is damaged: what can be kept of it, written to a new one.
+//!
+//! [`salvage`] reads a directory as far as its log goes without a gap and folds that into a state. [`Salvaged::write`] puts
+//! those records into an empty directory, under their own LSNs, so that every id that was kept stays valid. Nothing is ever
+//! written to the damaged directory.
+//!
+//! # Why an id that was lost never comes again
+//!
+//! An opening may forget one life of a slot, and raises the floors of generations by one (`horolog_wheel`, `slab/floors.rs`). A
+//! repair forgets as many lives as were lost. So the new log ends with an `Epoch` record whose `generation_floor` is above
+//! every generation that can have been handed out:
+//!
+//! 1. Let M be the highest generation or floor of the kept records and of every record that can be read behind them. A
+//!    record raises the highest generation by one at most: a `Put` takes the next one of a slot, an `Epoch` puts the floors
+//!    one above the highest. So the lost records of which anything is known, last - kept of them, lead to M + (last - kept)
+//!    at most; and an id whose record was never written is one above that at most. The `Epoch` record of the repair itself raises by
+//!    that one.
+//! 2. Records may be lost that left no trace: a whole segment may be gone, and META with it. For each further generation a
+//!    slot needs a batch of its own, since it is free again only when the end of its last life is durable. A margin of 2^24
+//!    generations is for 2^24 such batches, 64 GiB of log at least, all of them about one slot.
+//! 3. A number below 2^24 is drawn at random on top. Two repairs of one directory then hand out different ids, and an id of
+//!    one is most likely unknown in the other, as with any two directories.
+//!
+//! Margin and random part become smaller when generations run short, after eight repairs of the same timers at the least: together they
+//! take no more than half of what is left. A directory in which the certain part leaves too few is not repaired.
+
+use std::sync::Arc;
+
+use horolog_state::codec::{self, RecordFault};
+use horolog_state::{Epoch, Lsn, Record, State, TickLen};
+use horolog_storage::{Storage, StorageError};
+use horolog_wal::{LogCopy, LogError, LogOptions, Salvage, VisitError};
+
+use crate::error::RecoveryError;
+use crate::replay::{SKIPPABLE_KIND_MIN, apply};
+
+/// The highest generation there is.
+const GENERATION_MAX: u64 = horolog_state::GENERATION_MAX as u64;
+
+/// Generations kept free for records that were lost without a trace; and as many again for the random part.
+const MARGIN: u64 = 1 << 24;
+
+/// A new directory is not begun with fewer generations than this.
+const GENERATIONS_MIN: u64 = 1 << 20;
+
+/// What can be kept of a directory.
+#[derive(Debug)]
+pub struct Salvaged {
+    /// The log as far as it can be read.
+    pub log: Salvage,
+    /// The fold of the kept records.
+    pub state: State,
+    /// The last record that is kept: the last one of the log without a gap, or one before it if a record means nothing.
+    pub kept: Lsn,
+    /// The last record that anything shows. What lies between is lost.
+    pub last: Lsn,
+    /// Why less is kept than can be read: a record that is intact and means nothing, or does not fit.
+    pub misfit: Option<RecoveryError>,
+    bounds: Bounds,
+}
+
+/// A directory that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repaired {
+    /// The identity of the new log.
+    pub uuid: u128,
+    /// The record of the repair itself, an `Epoch`: the last one.
+    pub epoch_lsn: Lsn,
+    /// New ids have generations above this.
+    pub generation_floor: u32,
+}
+
+/// Why nothing was repaired.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// More would be lost than was agreed to.
+    #[error(
+        "records can be kept up to LSN {kept} only, and only the loss of those after LSN {accepted} was accepted"
+    )]
+    KeepsLess {
+        /// The last record that can be kept.
+        kept: Lsn,
+        /// The last record that must be kept.
+        accepted: Lsn,
+    },
+    /// Not one record can be kept.
+    #[error("nothing can be kept")]
+    NothingKept,
+    /// A new log could not promise that no id comes again.
+    #[error("too few generations are left for new ids")]
+    GenerationsUsedUp,
+    /// The new directory could not be written, or the old one not be read again.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Above what can have been handed out.
+#[derive(Debug, Default, Clone, Copy)]
+struct Bounds {
+    generation: u64,
+    epoch: u64,
+}
+
+impl Bounds {
+    /// The highest generation rises by one at most, and is at least what the record says.
+    fn note(&mut self, record: &Record<'_>) {
+        if let Some(id) = record.timer() {
+            self.generation = self.generation.max(id.generation().into());
+        }
+        if let Record::Epoch(epoch) = record {
+            self.generation = self.generation.max(epoch.generation_floor.into()) + 1;
+            self.epoch = self.epoch.max(epoch.epoch);
+        }
+    }
+}
+
+/// Reads what can be kept of a directory, damaged or not. Takes no lock and writes nothing.
+///
+/// # Errors
+///
+/// [`RecoveryError::Log`] for what keeps it from being read, [`RecoveryError::Record`] for a record that a later version wrote.
+/// Damage is no error here.
+pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvaged, RecoveryError> {
+    let log = horolog_wal::salvage(storage, options)?;
+    let (mut state, misfit) = fold(&log, log.kept)?;
+    let mut kept = log.kept;
+    match misfit {
+        Some(misfit) if is_of_a_later_version(&misfit) => return Err(misfit),
+        Some(_) => {
+            // What was written in one batch is kept or lost as a whole.
+            kept = log.batch_end_before(horolog_wal::Lsn(state.applied().next().0))?;
+            state = fold(&log, kept)?.0;
+        }
+        None => {}
+    }
+    let bounds = bounds(&log)?;
+    Ok(Salvaged { kept: Lsn(kept.0), last: Lsn(log.last.0), log, state, misfit, bounds })
+}
+
+/// Folds the kept records up to `upto`, or to the first that does not fit.
+fn fold(log: &Salvage, upto: horolog_wal::Lsn) -> Result<(State, Option<RecoveryError>), RecoveryError> {
+    let mut state = State::new();
+    let visited = log.for_each_record(horolog_wal::Lsn(1), &mut |record| {
+        // Without an `Epoch` nothing that follows has a meaning.
+        let is_epoch = record.kind == horolog_state::Kind::Epoch.code();
+        match record.lsn <= upto {
+            true if state.tick_len().is_none() && !is_epoch => Err(RecoveryError::NoEpoch),
+            true => apply(&mut state, &record),
+            false => Ok(()),
+        }
+    });
+    match visited {
+        Ok(()) => Ok((state, None)),
+        Err(VisitError::Visitor(misfit)) => Ok((state, Some(misfit))),
+        Err(VisitError::Log(error)) => Err(error.into()),
+    }
+}
+
+fn bounds(log: &Salvage) -> Result<Bounds, RecoveryError> {
+    let mut bounds = Bounds { generation: 0, epoch: log.epoch };
+    let visited = log.for_each_readable::<RecoveryError>(horolog_wal::Lsn::ZERO, &mut |record| {
+        match codec::decode(record.kind, record.body) {
+            Ok(record) => bounds.note(&record),
+            // Whatever it is, it is one record.
+            Err(_) => bounds.generation += 1,
+        }
+        Ok(())
+    });
+    match visited {
+        Ok(()) => Ok(bounds),
+        Err(VisitError::Log(error)) => Err(error.into()),
+        Err(VisitError::Visitor(error)) => Err(error),
+    }
+}
+
+impl Salvaged {
+    /// Whether all records up to `accepted` can be kept, and a new directory can be made of them. Gives its tick length.
+    ///
+    /// # Errors
+    ///
+    /// As [`Salvaged::write`], before anything is written.
+    pub fn check(&self, accepted: Lsn) -> Result<TickLen, RepairError> {
+        let tick_len = self.state.tick_len().ok_or(RepairError::NothingKept)?;
+        if self.kept < accepted {
+            return Err(RepairError::KeepsLess { kept: self.kept, accepted });
+        }
+        self.floor(0).ok_or(RepairError::GenerationsUsedUp)?;
+        Ok(tick_len)
+    }
+
+    /// Writes what is kept to an empty directory, whose lock the caller holds, if that is all up to `accepted` at least. It is
+    /// durable when this returns, and no log before that.
+    ///
+    /// # Errors
+    ///
+    /// [`RepairError`]. Only with [`RepairError::Log`] has anything been written, and it is not a log then.
+    pub fn write(
+        &self,
+        storage: Arc<dyn Storage>,
+        options: &LogOptions,
+        accepted: Lsn,
+    ) -> Result<Repaired, RepairError> {
+        let tick_len = self.check(accepted)?;
+        let random = draw(&*storage).map_err(LogError::from)?;
+        let generation_floor = self.floor(random).ok_or(RepairError::GenerationsUsedUp)?;
+        let epoch = Epoch {
+            epoch: self.bounds.epoch.max(self.state.epoch()).saturating_add(1),
+            tick_len,
+            generation_floor,
+            // The elapsed timeline goes on from here as if the repair had not been.
+            reading: self.state.reading(),
+        };
+        let mut copy = LogCopy::begin(storage, options)?;
+        copy.copy(&self.log, horolog_wal::Lsn(self.kept.0))?;
+        let record = Record::Epoch(epoch);
+        let lsn = copy.push(record.kind().code(), |out| codec::encode(&record, out))?;
+        let uuid = copy.finish()?;
+        Ok(Repaired { uuid, epoch_lsn: Lsn(lsn.0), generation_floor })
+    }
+
+    /// A floor above every generation that can have been handed out, `None` if too few are left.
+    fn floor(&self, random: u64) -> Option<u32> {
+        let lost = self.last.0 - self.kept.0;
+        let certain = self.bounds.generation.saturating_add(lost);
+        let left = GENERATION_MAX.checked_sub(certain).filter(|left| *left >= GENERATIONS_MIN)?;
+        let margin = MARGIN.min(left / 4);
+        u32::try_from(certain + margin + random % margin).ok()
+    }
+}
+
+fn draw(storage: &dyn Storage) -> Result<u64, StorageError> {
+    let mut bytes = [0; 8];
+    storage.entropy(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Whether a record does not decode because a later version wrote it: that version loses nothing.
+fn is_of_a_later_version(misfit: &RecoveryError) -> bool {
+    match misfit {
+        RecoveryError::Record { fault: RecordFault::UnknownKind { code }, .. } => *code < SKIPPABLE_KIND_MIN,
+        _ => false,
+    }
+}
