@@ -15,6 +15,7 @@ Examples:
   horolog inspect timers/            what is in a directory of timers
   horolog dump timers/ --json        every record of its log
   horolog verify timers/             exit code 0 sound, 1 damaged, 2 cannot tell
+  horolog repair --help              what to do with a damaged directory
 
 `horolog help COMMAND` says more about each.";
 
@@ -61,6 +62,21 @@ runs again at the next start, so a command must bear being run twice.
 Exit code: 0 stopped by SIGINT or SIGTERM, or nothing left to do; 2 the file or
 the directory cannot be used.";
 
+const REPAIR_HELP: &str = "\
+What is kept is every record from the first one to the last that can be read
+without a gap. DIR is only read, and not locked: stop its process first. Every
+LSN that is lost is listed, with what can still be read of it, and every timer
+that a lost record names. Nothing is written unless all records up to
+--accept-loss-after are kept; name a number that is too high to see the list
+without writing anything. Timers that are kept keep their ids, and no id that
+was lost is given again. NEW must not exist, or be empty.
+
+A disk that cannot be read is copied first, with a tool that passes over what is
+unreadable; then the copy is repaired.
+
+Exit code: 0 NEW is complete, 1 refused for what is in DIR, 2 DIR could not be
+read or NEW not be written.";
+
 /// Durable timers: prove the engine here, run jobs with it, look into its files.
 #[derive(Debug, Parser)]
 #[command(name = "horolog", version, after_help = EXAMPLES)]
@@ -89,6 +105,9 @@ pub(crate) enum Command {
     ///
     /// Reads everything as an opening would. Exit code: 0 sound, 1 damaged, 2 cannot tell.
     Verify(DirArgs),
+    /// Make a new directory of what can be kept of a damaged one
+    #[command(after_long_help = REPAIR_HELP)]
+    Repair(RepairArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -163,6 +182,24 @@ pub(crate) struct DirArgs {
 pub(crate) struct DumpArgs {
     /// A directory of timers
     pub(crate) dir: PathBuf,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Begin at this record; beyond a damage, with what can be read there
+    #[arg(long, value_name = "LSN", default_value_t = 1, hide_default_value = true)]
+    pub(crate) from: u64,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RepairArgs {
+    /// A directory of timers
+    pub(crate) dir: PathBuf,
+    /// Where to write what is kept
+    #[arg(long, value_name = "NEW")]
+    pub(crate) to: PathBuf,
+    /// The last record that must be kept: the loss of all after it is accepted
+    #[arg(long, value_name = "LSN")]
+    pub(crate) accept_loss_after: u64,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,38 +1,48 @@
 //! `horolog dump`: the log, one record a line.
 //!
-//! A damaged log has no view to walk; then every segment is read by itself up to its first fault ([`salvage`]), so that a
-//! person sees what is still there. Nothing of that is ever used to open anything.
+//! A damaged log has no view to walk; then what can be read without a gap is printed (`horolog_wal::salvage`), or, from a
+//! record on that lies behind a gap, what can be read there.
 
 mod fields;
-mod salvage;
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use horolog::RecoveryError;
-use horolog_wal::{LogError, LogOptions, Lsn, VisitError, read_log};
+use horolog_wal::{LogError, LogOptions, Lsn, Record, VisitError, read_log, salvage};
 use serde_json::{Map, Value};
 
+pub(crate) use self::fields::{bytes, due, kind_name};
 use crate::error::Trouble;
 use crate::read_only::{at, storage};
 
-pub(crate) fn dump(dir: &Path, json: bool) -> Result<u8, Trouble> {
+pub(crate) fn dump(dir: &Path, json: bool, from: Lsn) -> Result<u8, Trouble> {
     let storage = storage(dir)?;
     let mut printer = Printer { out: BufWriter::new(std::io::stdout().lock()), json };
     let damage = match read_log(&storage, &LogOptions::default()) {
-        Ok(log) => match log.for_each_record(Lsn(1), &mut |record| printer.record(&record)) {
-            Ok(()) => None,
-            Err(VisitError::Visitor(trouble)) => return Err(trouble),
-            Err(VisitError::Log(error)) => Some(error),
-        },
+        Ok(log) => damage_of(log.for_each_record(from, &mut |record| printer.record(&record)))?,
         Err(error @ (LogError::Corruption(_) | LogError::MetaMissing { .. } | LogError::MetaDamaged(_))) => {
-            salvage::salvage(&storage, &mut |record| printer.record(record))?;
-            Some(error)
+            let found = salvage(&storage, &LogOptions::default()).map_err(|error| at(dir, error.into()))?;
+            let mut print = |record: Record<'_>| printer.record(&record);
+            let printed = match from > found.kept {
+                true => found.for_each_readable(Lsn(from.0 - 1), &mut print),
+                false => found.for_each_record(from, &mut print),
+            };
+            Some(damage_of(printed)?.unwrap_or(error))
         }
         Err(error) => Some(error),
     };
     printer.out.flush().map_err(Trouble::Output)?;
     damage.map_or(Ok(0), |error| Err(at(dir, RecoveryError::Log(error))))
+}
+
+/// Why a walk over the log ended early, if it was for the log.
+fn damage_of(walked: Result<(), VisitError<Trouble>>) -> Result<Option<LogError>, Trouble> {
+    match walked {
+        Ok(()) => Ok(None),
+        Err(VisitError::Log(error)) => Ok(Some(error)),
+        Err(VisitError::Visitor(trouble)) => Err(trouble),
+    }
 }
 
 /// Where records go.
@@ -42,26 +52,27 @@ struct Printer<W> {
 }
 
 impl<W: Write> Printer<W> {
-    fn record(&mut self, record: &horolog_wal::Record<'_>) -> Result<(), Trouble> {
-        let fields = fields::of(record);
-        let line = if self.json { json_line(record, fields) } else { text_line(record, &fields) };
+    fn record(&mut self, record: &Record<'_>) -> Result<(), Trouble> {
+        let line = if self.json { Value::Object(object(record)).to_string() } else { text_line(record) };
         writeln!(self.out, "{line}").map_err(Trouble::Output)
     }
 }
 
-fn json_line(record: &horolog_wal::Record<'_>, fields: fields::Fields) -> String {
+/// A record as a JSON object.
+pub(crate) fn object(record: &Record<'_>) -> Map<String, Value> {
     let mut object = Map::new();
     object.insert("lsn".to_owned(), record.lsn.0.into());
-    object.insert("kind".to_owned(), fields::kind_name(record.kind).into());
+    object.insert("kind".to_owned(), kind_name(record.kind).into());
     object.insert("segment".to_owned(), record.segment.into());
     object.insert("offset".to_owned(), record.offset.into());
-    object.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    Value::Object(object).to_string()
+    object.extend(fields::of(record).into_iter().map(|(name, value)| (name.to_owned(), value)));
+    object
 }
 
-fn text_line(record: &horolog_wal::Record<'_>, fields: &fields::Fields) -> String {
-    let mut line = format!("{:>8} {:<10}", record.lsn, fields::kind_name(record.kind));
-    for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+/// A record on a line.
+pub(crate) fn text_line(record: &Record<'_>) -> String {
+    let mut line = format!("{:>8} {:<10}", record.lsn, kind_name(record.kind));
+    for (name, value) in fields::of(record).iter().filter(|(_, value)| !value.is_null()) {
         line.push_str(&format!(" {name}={value}"));
     }
     line

@@ -1,10 +1,12 @@
 //! What can go wrong with a command, as facts, and what to do about each.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use horolog::{OpenError, RecoveryError, StorageError};
+use horolog_recovery::RepairError;
 use horolog_wal::LogError;
 
 use crate::run::file::JobsFault;
@@ -26,6 +28,10 @@ pub(crate) enum Trouble {
     Recovery { dir: PathBuf, source: RecoveryError },
     #[error("{} is not empty", dir.display())]
     NotEmpty { dir: PathBuf },
+    #[error("{} lies in the directory that is to be repaired", dir.display())]
+    InTheOld { dir: PathBuf },
+    #[error("{} was not repaired", dir.display())]
+    Repair { dir: PathBuf, to: PathBuf, source: RepairError },
     #[error(transparent)]
     Jobs(#[from] JobsFault),
     #[error("the engine took no command any more")]
@@ -61,6 +67,8 @@ impl Trouble {
         match self {
             Self::Recovery { source, .. } if is_damage(source) => 1,
             Self::Open(OpenError::Recovery { source, .. }) if is_damage(source) => 1,
+            Self::Repair { source: RepairError::Log(source), .. } if !is_damaged_log(source) => 2,
+            Self::Repair { .. } => 1,
             _ => 2,
         }
     }
@@ -69,7 +77,14 @@ impl Trouble {
         matches!(self, Self::Output(source) if source.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    fn advice(&self) -> Option<&'static str> {
+    fn advice(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Repair { dir, to, source } => Some(repair_advice(dir, to, source)),
+            _ => self.plain_advice().map(Cow::Borrowed),
+        }
+    }
+
+    fn plain_advice(&self) -> Option<&'static str> {
         Some(match self {
             Self::Open(OpenError::Storage(source)) | Self::Storage(source) => storage_advice(source),
             Self::Open(OpenError::Recovery { source, .. }) | Self::Recovery { source, .. } => {
@@ -80,6 +95,7 @@ impl Trouble {
                 "look at the cause; nothing that was acknowledged is changed by a failed opening"
             }
             Self::NotEmpty { .. } => "name an empty directory or one that does not exist",
+            Self::InTheOld { .. } => "name a directory outside: nothing is ever written to a damaged one",
             Self::File { source, .. } => io_advice(source),
             Self::System { .. } => "check the limits of this user (ulimit -a)",
             Self::Engine(_) => "look at the disk (df, dmesg) and start again: what was acknowledged is kept",
@@ -87,7 +103,7 @@ impl Trouble {
             Self::Jobs(_) => {
                 "correct the file; `horolog run FILE --check` validates it, `horolog run --help` shows an example"
             }
-            Self::Output(_) => return None,
+            Self::Output(_) | Self::Repair { .. } => return None,
         })
     }
 }
@@ -95,19 +111,44 @@ impl Trouble {
 /// Whether a recovery failed for what is on disk, and not for what kept it from being read.
 pub(crate) fn is_damage(error: &RecoveryError) -> bool {
     match error {
-        RecoveryError::Log(log) => matches!(
-            log,
-            LogError::Corruption(_)
-                | LogError::MetaMissing { .. }
-                | LogError::MetaDamaged(_)
-                | LogError::NotABatchBoundary { .. }
-                | LogError::ForeignSegment { .. }
-        ),
+        RecoveryError::Log(log) => is_damaged_log(log),
         RecoveryError::Record { .. }
         | RecoveryError::Rules { .. }
         | RecoveryError::Incomplete { .. }
         | RecoveryError::NoEpoch => true,
         _ => false,
+    }
+}
+
+fn is_damaged_log(error: &LogError) -> bool {
+    matches!(
+        error,
+        LogError::Corruption(_)
+            | LogError::MetaMissing { .. }
+            | LogError::MetaDamaged(_)
+            | LogError::NotABatchBoundary { .. }
+            | LogError::ForeignSegment { .. }
+    )
+}
+
+fn repair_advice(dir: &Path, to: &Path, error: &RepairError) -> Cow<'static, str> {
+    match error {
+        RepairError::KeepsLess { kept, .. } => Cow::Owned(format!(
+            "look at what is lost (above); to accept it: horolog repair {} --to {} --accept-loss-after {kept}",
+            dir.display(),
+            to.display()
+        )),
+        RepairError::NothingKept => Cow::Borrowed(
+            "restore a backup; what can still be read is above, and was not enough to begin a directory with",
+        ),
+        RepairError::Log(LogError::Storage(source)) => Cow::Owned(format!(
+            "{}; what was written to {} is no log and can be removed",
+            storage_advice(source),
+            to.display()
+        )),
+        _ => Cow::Borrowed(
+            "restore a backup, or schedule the timers anew in another directory: `horolog dump` shows them",
+        ),
     }
 }
 
@@ -119,7 +160,8 @@ fn recovery_advice(error: &RecoveryError) -> &'static str {
             "use the version of horolog that wrote the directory, or a later one"
         }
         _ => {
-            "keep a copy of the directory as it is, then restore a backup; `horolog dump` shows what can still be read"
+            "keep a copy of the directory as it is, then restore a backup; `horolog dump` shows what can still be read, \
+             `horolog repair` makes a new directory of it"
         }
     }
 }

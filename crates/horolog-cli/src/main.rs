@@ -1,7 +1,7 @@
 //! The `horolog` program.
 //!
 //! `drill` proves the engine's promises on this machine, `run` runs commands on a schedule, `inspect`, `dump` and
-//! `verify` read a directory of timers without writing a byte.
+//! `verify` read a directory of timers without writing a byte, `repair` makes a new one of what is left of a damaged one.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -12,6 +12,7 @@ mod inspect;
 mod present;
 mod read_only;
 mod render;
+mod repair;
 mod run;
 mod verify;
 
@@ -41,7 +42,8 @@ fn dispatch(command: Command) -> Result<u8, Trouble> {
         Command::DrillChild(options) => drill::child::live(&options).map(|()| 0),
         Command::Run(options) => run::run(&options),
         Command::Inspect(at) => inspect::inspect(&at.dir),
-        Command::Dump(options) => dump::dump(&options.dir, options.json),
+        Command::Dump(options) => dump::dump(&options.dir, options.json, horolog_wal::Lsn(options.from)),
         Command::Verify(at) => verify::verify(&at.dir),
+        Command::Repair(options) => repair::repair(&options),
     }
 }

@@ -10,7 +10,8 @@ use crate::render::hex;
 /// In the order in which they are shown.
 pub(super) type Fields = Vec<(&'static str, Value)>;
 
-pub(super) fn kind_name(code: u8) -> String {
+/// The name of a kind in `docs/format.md`, or its number.
+pub(crate) fn kind_name(code: u8) -> String {
     Kind::from_code(code).map_or_else(|| format!("{code:#04x}"), |kind| kind.name().to_owned())
 }
 
@@ -125,7 +126,8 @@ fn reading(reading: ClockReading) -> Fields {
     ]
 }
 
-fn due(due: DueTime) -> Value {
+/// A due time, in ticks of its timeline.
+pub(crate) fn due(due: DueTime) -> Value {
     json!({ "timeline": timeline(due.timeline), "tick": due.tick.0 })
 }
 
@@ -137,7 +139,7 @@ fn timeline(timeline: Timeline) -> &'static str {
 }
 
 /// Text if they are text, else hexadecimal.
-fn bytes(bytes: &[u8]) -> Value {
+pub(crate) fn bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
         Err(_) => format!("0x{}", hex(bytes)).into(),

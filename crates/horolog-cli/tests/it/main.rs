@@ -8,6 +8,7 @@
 
 mod drill;
 mod golden;
+mod repair;
 mod run;
 mod tools;
 

@@ -11,7 +11,7 @@ use crate::{code, horolog, stderr, stdout, text};
 const TOOLS: [&str; 3] = ["inspect", "dump", "verify"];
 
 /// Twenty timers far ahead, one of them with a key, closed in order.
-fn scheduled(dir: &Path) -> PathBuf {
+pub(crate) fn scheduled(dir: &Path) -> PathBuf {
     let path = dir.join("timers");
     let engine = Engine::open(&path).expect("a new directory");
     for number in 0..20 {
@@ -24,7 +24,7 @@ fn scheduled(dir: &Path) -> PathBuf {
     path
 }
 
-fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
     let mut files: Vec<_> = entries.map(|path| (path.clone(), fs::read(path).expect("a file"))).collect();
     files.sort();
@@ -32,7 +32,7 @@ fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// Damages the first segment where the first orders are.
-fn flip_a_byte(dir: &Path) {
+pub(crate) fn flip_a_byte(dir: &Path) {
     let segments = files(dir).into_iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "wal"));
     let with_order = |(_, bytes): &(PathBuf, Vec<u8>)| bytes.windows(8).any(|window| window == b"order 11");
     let (path, mut bytes) = segments.into_iter().find(with_order).expect("a segment with order 11");
@@ -140,6 +140,35 @@ fn dump_prints_a_record_a_line() {
     let seventh = records.iter().find(|record| record["terms"]["key"] == "seventh").expect("the keyed one");
     assert_eq!(seventh["payload"], "0xff07");
     assert_eq!(seventh["due"]["timeline"], "civil");
+}
+
+#[test]
+fn dump_begins_where_it_is_told() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = scheduled(dir.path());
+    let from = |lsn: &str| stdout(&horolog(&["dump", "--from", lsn, text(&path)]));
+    assert_eq!(from("1"), stdout(&horolog(&["dump", text(&path)])));
+    assert!(from("13").starts_with("      13 Put "), "{}", from("13"));
+    assert_eq!(from("1").lines().skip(12).collect::<Vec<_>>(), from("13").lines().collect::<Vec<_>>());
+    assert_eq!(from("1000"), "");
+    let json = stdout(&horolog(&["dump", "--json", "--from", "22", text(&path)]));
+    let record: serde_json::Value = serde_json::from_str(&json).expect("one record");
+    assert_eq!(record["lsn"], 22);
+}
+
+#[test]
+fn of_a_damaged_log_dump_prints_what_is_before_the_damage_or_what_is_behind_it_on_demand() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = scheduled(dir.path());
+    flip_a_byte(&path);
+    let from = |lsn: &str| {
+        let output = horolog(&["dump", "--from", lsn, text(&path)]);
+        assert_eq!(code(&output), Some(1));
+        stdout(&output)
+    };
+    assert!(from("5").contains("order 10") && !from("5").contains("order 12"), "{}", from("5"));
+    // Order 11 is record 13.
+    assert!(from("13").starts_with("      14 Put ") && from("13").contains("order 19"), "{}", from("13"));
 }
 
 #[test]
