@@ -1,6 +1,6 @@
 //! Writes the seed corpora: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
 //!
-//! The same bytes each time. Headers and records are real ones, for the decoders; the other two targets make sense of
+//! The same bytes each time. Headers and records are real ones, for the decoders; the other targets make sense of
 //! any bytes, so theirs are numbers from a fixed seed, long enough for a history.
 
 use std::fs;
@@ -14,13 +14,17 @@ use horolog_state::{
     codec,
 };
 use horolog_wal::{
-    BatchFlags, BatchHeader, Context, Link, LinkReason, Lsn, RECORD_HEADER_LEN, Seal, SegmentHeader,
+    BatchFlags, BatchHeader, Context, Link, LinkReason, Listed, Lsn, Meta, MetaState, RECORD_HEADER_LEN,
+    Seal, SegmentHeader,
 };
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     batch_decode(&fresh(&corpus, "batch_decode")?)?;
+    meta_decode(&fresh(&corpus, "meta_decode")?)?;
     record_decode(&fresh(&corpus, "record_decode")?)?;
+    numbers(&fresh(&corpus, "open_damaged_dir")?, 24, 400)?;
+    numbers(&fresh(&corpus, "repair")?, 24, 400)?;
     numbers(&fresh(&corpus, "segment_reader")?, 24, 1_500)?;
     numbers(&fresh(&corpus, "wheel_ops")?, 12, 800)
 }
@@ -103,6 +107,31 @@ fn batch_decode(folder: &Path) -> io::Result<()> {
 
     let segment = SegmentHeader { uuid: UUID, segment_id: 3, epoch: 2, salt: 99, capacity_blocks: 256 };
     write("segment", 4, &segment.encode())
+}
+
+/// Slots as a writer makes them: of a log that is being made, of a fresh one, of one with spares, of a full list.
+fn meta_decode(folder: &Path) -> io::Result<()> {
+    let listed = |segment_id| Listed { segment_id, salt: segment_id ^ 0x5a5a, capacity_blocks: 256 };
+    let meta = |state, seq, head, count: u64| Meta {
+        uuid: 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff,
+        seq,
+        epoch: 3,
+        durable_lsn: Lsn(40),
+        first_segment: head,
+        head_segment: head,
+        next_segment: head + count,
+        compat: 0,
+        ro_compat: 0,
+        state,
+        listed: (head..head + count).map(listed).collect(),
+    };
+    let mut made = meta(MetaState::Initialising, 0, 0, 0);
+    made.next_segment = 1;
+    fs::write(folder.join("being-made"), made.encode())?;
+    for (name, seq, count) in [("fresh", 3, 1), ("spares", 8, 3), ("full", 9, 16)] {
+        fs::write(folder.join(name), meta(MetaState::Active, seq, 5, count).encode())?;
+    }
+    Ok(())
 }
 
 /// Kind, then body: at least one record of each kind, with every option once there and once not.

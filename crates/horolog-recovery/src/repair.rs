@@ -13,16 +13,19 @@
 //! 1. Let M be the highest generation or floor of the kept records and of every record that can be read behind them. A
 //!    record raises the highest generation by one at most: a `Put` takes the next one of a slot, an `Epoch` puts the floors
 //!    one above the highest. So the lost records of which anything is known, last - kept of them, lead to M + (last - kept)
-//!    at most; and an id whose record was never written is one above that at most. The `Epoch` record of the repair itself raises by
-//!    that one.
+//!    at most; and an id whose record was never written is one above that at most. The `Epoch` record of the repair
+//!    itself raises by that one.
 //! 2. Records may be lost that left no trace: a whole segment may be gone, and META with it. For each further generation a
 //!    slot needs a batch of its own, since it is free again only when the end of its last life is durable. A margin of 2^24
 //!    generations is for 2^24 such batches, 64 GiB of log at least, all of them about one slot.
 //! 3. A number below 2^24 is drawn at random on top. Two repairs of one directory then hand out different ids, and an id of
 //!    one is most likely unknown in the other, as with any two directories.
 //!
-//! Margin and random part become smaller when generations run short, after eight repairs of the same timers at the least: together they
-//! take no more than half of what is left. A directory in which the certain part leaves too few is not repaired.
+//! One record can raise generations by more than one: the `Epoch` of an earlier repair. Should that be lost, and nothing
+//! behind it be readable, the random part alone keeps the ids apart.
+//!
+//! Margin and random part become smaller when generations run short, after six repairs of the same timers or more: together
+//! they take no more than half of what is left. A directory in which the certain part leaves too few is not repaired.
 
 use std::sync::Arc;
 

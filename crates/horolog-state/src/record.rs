@@ -185,8 +185,8 @@ pub struct Epoch {
     pub epoch: u64,
     /// Nanoseconds a tick; the same in every epoch of a directory.
     pub tick_len: TickLen,
-    /// A lower bound for generations, drawn at random when the directory is created and 0 later: an id of another
-    /// directory is unknown here.
+    /// A lower bound for generations, drawn at random when the directory is created: an id of another directory is unknown
+    /// here. High in the epoch of a repair: an id that was lost never comes again. 0 in all others.
     pub generation_floor: u32,
     /// The clocks at this moment.
     pub reading: ClockReading,

@@ -28,6 +28,9 @@
 //!
 //! [`read_log`] takes no lock and writes nothing; verify, inspect and dump stop there. [`open_writer`] starts a fresh
 //! segment, copies the records D+1..=V into it and syncs it, before anything is shown to anybody.
+//!
+//! A log that is refused can be salvaged: [`salvage`] says what can be read of it, and [`LogCopy`] writes that to another
+//! directory.
 
 mod batch_buf;
 mod error;

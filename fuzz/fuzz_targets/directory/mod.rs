@@ -1,0 +1,351 @@
+//! Directories of timers that were written by the rules, with openings, rotations and crashes, and damage for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use arbitrary::{Arbitrary, Unstructured};
+use horolog_recovery::recover;
+use horolog_sim::SimDisk;
+use horolog_state::{
+    Cancel, ClockReading, Deliver, DueTime, Epoch, Lsn, Put, Record, State, Tick, TickLen, Timeline, TimerId,
+    codec,
+};
+use horolog_storage::Storage;
+use horolog_wal::{BatchBuf, LogError, LogOptions, LogView, Stamp, Syncer, Writer, open_writer};
+
+const BLOCK: usize = horolog_wal::BLOCK_LEN as usize;
+
+/// Segments of eight blocks, so that a few batches fill one.
+pub(crate) fn options() -> LogOptions {
+    LogOptions {
+        segment_bytes_min: 8 * BLOCK as u64,
+        segment_bytes_max: 8 * BLOCK as u64,
+        ..LogOptions::default()
+    }
+}
+
+/// Up to `MAX` items. A derived list would have a coin tossed for each further item, and be short.
+#[derive(Debug)]
+pub(crate) struct List<T, const MAX: usize>(pub(crate) Vec<T>);
+
+impl<'a, T: Arbitrary<'a>, const MAX: usize> Arbitrary<'a> for List<T, MAX> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let count = u.int_in_range(0..=MAX)?;
+        (0..count).map(|_| u.arbitrary()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// What happens to the directory before it is damaged.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// Timers are scheduled in one batch.
+    Put { count: u8, len: u16 },
+    /// The timers of some slots are cancelled.
+    Cancel { slots: u8 },
+    /// One is handed out.
+    Deliver { slot: u8 },
+    /// What was written is synced.
+    Sync,
+    /// The log says what is durable.
+    Mark { clean: bool },
+    /// The next segment is prepared.
+    Spare,
+    /// META notes what is durable.
+    Witness,
+    /// The process dies and another one opens the directory.
+    Kill,
+    /// The power fails, and a process opens the directory.
+    PowerCut { kept: u64 },
+    /// Everything fails after so many more changes of the disk; then the power goes.
+    HaltAfter { changes: u8 },
+}
+
+/// A process that has the directory open.
+struct Life {
+    writer: Writer,
+    syncer: Syncer,
+    state: State,
+    /// Of the last record that was synced.
+    acked: u64,
+    /// Ended, and to be free when that is durable.
+    ended: Vec<TimerId>,
+}
+
+/// A directory and everything that was ever done to it.
+pub(crate) struct History {
+    pub(crate) disk: Arc<SimDisk>,
+    /// The records that count.
+    pub(crate) records: Vec<Vec<u8>>,
+    /// All that were ever written under a number.
+    pub(crate) ever: BTreeMap<u64, BTreeSet<Vec<u8>>>,
+    /// All that were ever handed out.
+    pub(crate) ids: BTreeSet<TimerId>,
+    life: Option<Life>,
+    epochs: u64,
+}
+
+/// Kind and body in one row.
+pub(crate) fn row(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind], body].concat()
+}
+
+/// All records of a view.
+pub(crate) fn records(view: &LogView) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let walked = view.for_each_record::<Infallible>(horolog_wal::Lsn(1), &mut |record| {
+        found.push(row(record.kind, record.body));
+        Ok(())
+    });
+    walked.expect("what was checked a moment ago can be read");
+    found
+}
+
+impl History {
+    /// A directory with this history. It is sound, nobody has it open, and the power did not fail after the last step.
+    pub(crate) fn of(steps: &[Step]) -> Self {
+        let disk = Arc::new(SimDisk::new(1));
+        let (records, ever, ids) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        let mut history = Self { disk, records, ever, ids, life: None, epochs: 0 };
+        history.open();
+        for step in steps {
+            history.take(*step);
+        }
+        history.end();
+        history.records = records_of(&history.disk);
+        history
+    }
+
+    /// Begins a life: what a process does that opens the directory.
+    fn open(&mut self) {
+        let Ok(found) = recover(&*self.disk, &options()) else { return };
+        let Ok((writer, syncer)) = open_writer(self.disk.clone(), &found.log, &options(), 0) else { return };
+        let acked = found.log.valid.0;
+        self.life = Some(Life { writer, syncer, state: found.state, acked, ended: Vec::new() });
+        self.epochs += 1;
+        let generation_floor = if acked == 0 { 1_000 } else { 0 };
+        let (tick_len, reading) = (TickLen::MILLISECOND, ClockReading::default());
+        let epoch = Epoch { epoch: 1_000 * self.epochs, tick_len, generation_floor, reading };
+        let _ = self.write(&[Record::Epoch(epoch)]).and_then(|()| self.sync());
+    }
+
+    /// The records are given out and written, in one batch.
+    fn write(&mut self, records: &[Record<'_>]) -> Result<(), LogError> {
+        let Some(life) = &mut self.life else { return Ok(()) };
+        let first_lsn = life.writer.tail().next();
+        let (mut batch, mut lsn) = (BatchBuf::new(), Lsn(first_lsn.0));
+        for record in records {
+            let mut body = Vec::new();
+            codec::encode(record, &mut body);
+            batch.push(record.kind().code(), 0, |out| out.extend_from_slice(&body));
+            self.ever.entry(lsn.0).or_default().insert(row(record.kind().code(), &body));
+            self.ids.extend(record.timer());
+            let effect = life.state.apply(lsn, record).expect("it was made to fit");
+            life.ended.extend(record.timer().filter(|_| effect.free));
+            lsn = lsn.next();
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let stamp = Stamp {
+            first_lsn,
+            durable_lsn: horolog_wal::Lsn(life.acked),
+            engine_tick: first_lsn.0,
+            flags: 0,
+        };
+        life.writer.append(&mut batch, stamp, 20_000 * first_lsn.0).map(|_| ())
+    }
+
+    fn sync(&mut self) -> Result<(), LogError> {
+        let Some(life) = &mut self.life else { return Ok(()) };
+        life.syncer.sync()?;
+        life.acked = life.writer.tail().0;
+        for id in life.ended.drain(..) {
+            life.state.free(id);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, step: Step) {
+        let Some(life) = &mut self.life else { return self.power_cut(0x5555_5555_5555_5555) };
+        let acked = horolog_wal::Lsn(life.acked);
+        let outcome = match step {
+            Step::Put { count, len } => self.put(count % 4 + 1, usize::from(len % 9_000)),
+            Step::Cancel { slots } => self.cancel(slots),
+            Step::Deliver { slot } => self.deliver(slot),
+            Step::Sync => self.sync(),
+            Step::Mark { clean } => life.writer.mark(acked, 0, clean).and_then(|_| life.syncer.sync()),
+            Step::Witness => life.syncer.witness(acked),
+            Step::Spare => {
+                let spare = life.writer.wants_spare().map(|plan| plan.prepare()).transpose();
+                spare.map(|spare| spare.into_iter().for_each(|spare| life.writer.offer_spare(spare)))
+            }
+            Step::HaltAfter { changes } => {
+                self.disk.halt_after(u64::from(changes % 32));
+                Ok(())
+            }
+            Step::PowerCut { kept } => return self.power_cut(kept),
+            Step::Kill => {
+                self.end();
+                return self.open();
+            }
+        };
+        // The disk has halted, or a record did not fit: a new life either way.
+        if outcome.is_err() {
+            self.life = None;
+        }
+    }
+
+    fn put(&mut self, count: u8, len: usize) -> Result<(), LogError> {
+        let Some(life) = &mut self.life else { return Ok(()) };
+        let ids: Vec<TimerId> = (0..count).filter_map(|_| life.state.slab_mut().reserve()).collect();
+        let due = DueTime { timeline: Timeline::Civil, tick: Tick(life.writer.tail().0) };
+        let payload = vec![life.writer.tail().0 as u8; len];
+        let put = |id| Record::Put(Put { id, due, terms: None, payload: payload.as_slice().into() });
+        self.write(&ids.into_iter().map(put).collect::<Vec<_>>())
+    }
+
+    fn cancel(&mut self, slots: u8) -> Result<(), LogError> {
+        let Some(life) = &mut self.life else { return Ok(()) };
+        let is_meant = |id: &TimerId| slots >> (id.slot() % 8) & 1 == 1;
+        let live: Vec<TimerId> = life.state.timers().map(|timer| timer.id).filter(is_meant).collect();
+        self.write(&live.into_iter().map(|id| Record::Cancel(Cancel { id })).collect::<Vec<_>>())
+    }
+
+    fn deliver(&mut self, slot: u8) -> Result<(), LogError> {
+        let Some(life) = &mut self.life else { return Ok(()) };
+        let waiting = |id: &TimerId| {
+            life.state.view(*id).is_some_and(|timer| timer.phase == horolog_state::Phase::Waiting)
+        };
+        let Some(id) = life.state.id_at(u32::from(slot % 8)).filter(waiting) else { return Ok(()) };
+        let number = life.state.view(id).map_or(0, |timer| timer.deliveries) + 1;
+        let epoch = life.state.epoch();
+        let deliver = Deliver { id, occurrence: 0, covers_from: 0, number, epoch, next_due: None };
+        self.write(&[Record::Deliver(deliver)])
+    }
+
+    /// The process is gone; the system lives on, and the disk works.
+    fn end(&mut self) {
+        self.life = None;
+        self.disk = Arc::new(self.disk.process_kill());
+    }
+
+    fn power_cut(&mut self, kept: u64) {
+        self.life = None;
+        let mut turns = 0;
+        self.disk = Arc::new(self.disk.power_cut(&mut || {
+            turns += 1;
+            kept.rotate_right(turns) & 1 == 1
+        }));
+        self.open();
+    }
+}
+
+fn records_of(disk: &SimDisk) -> Vec<Vec<u8>> {
+    records(&recover(disk, &options()).expect("a crash is not damage").log)
+}
+
+/// What may happen to a directory that nobody has open.
+#[derive(Arbitrary, Debug)]
+pub(crate) enum Damage {
+    /// Bits of a byte are flipped.
+    Flip { file: u8, offset: u32, mask: u8 },
+    /// The same, where a block begins.
+    FlipHead { file: u8, block: u8, offset: u8, mask: u8 },
+    /// A file is cut.
+    Cut { file: u8, len: u32 },
+    /// A file has zeros behind its end.
+    Lengthen { file: u8, blocks: u8 },
+    /// A block is zero.
+    Blank { file: u8, block: u8 },
+    /// A block stands in the place of another one as well.
+    CopyBlock { from: (u8, u8), to: (u8, u8) },
+    /// Two blocks have changed places.
+    SwapBlocks { one: (u8, u8), other: (u8, u8) },
+    /// A file lies there under another name as well.
+    CopyFile { from: u8, to: u8 },
+    /// A file is gone.
+    Remove { file: u8 },
+    /// META is gone.
+    RemoveMeta,
+    /// A slot of META is not valid.
+    FlipMeta { slots: u8 },
+}
+
+impl Damage {
+    /// Does it.
+    pub(crate) fn inflict(&self, disk: &SimDisk) {
+        let files = disk.files();
+        let name_of = |file: u8| Some(files[usize::from(file).checked_rem(files.len())?].0.clone());
+        let place_of = |(file, block): (u8, u8)| {
+            let name = name_of(file)?;
+            let bytes = disk.bytes(&name)?;
+            let at = usize::from(block).checked_rem(bytes.len() / BLOCK)? * BLOCK;
+            Some((name, bytes, at))
+        };
+        let edit = |name: String, change: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = disk.bytes(&name)?;
+            change(&mut bytes);
+            disk.put(&name, &bytes);
+            Some(())
+        };
+        let flip = |file, offset: u64, mask| {
+            let name = name_of(file)?;
+            let len = disk.bytes(&name)?.len() as u64;
+            disk.flip(&name, offset.checked_rem(len)?, mask).then_some(())
+        };
+        let _: Option<()> = match *self {
+            Self::Flip { file, offset, mask } => flip(file, u64::from(offset), mask),
+            Self::FlipHead { file, block, offset, mask } => {
+                flip(file, u64::from(block) * BLOCK as u64 + u64::from(offset % 96), mask)
+            }
+            Self::Cut { file, len } => name_of(file).map(|name| {
+                disk.truncate(&name, u64::from(len % (16 * BLOCK as u32)));
+            }),
+            Self::Lengthen { file, blocks } => name_of(file).and_then(|name| {
+                edit(name, &|bytes| bytes.resize(bytes.len() + usize::from(blocks % 8) * BLOCK, 0))
+            }),
+            Self::Blank { file, block } => place_of((file, block))
+                .and_then(|(name, _, at)| edit(name, &|bytes| bytes[at..at + BLOCK].fill(0))),
+            Self::CopyBlock { from, to } => place_of(from).zip(place_of(to)).and_then(|(from, to)| {
+                let block = &from.1[from.2..from.2 + BLOCK];
+                edit(to.0, &|bytes| bytes[to.2..to.2 + BLOCK].copy_from_slice(block))
+            }),
+            Self::SwapBlocks { one, other } => place_of(one).zip(place_of(other)).and_then(|(one, other)| {
+                let (first, second) = (&one.1[one.2..one.2 + BLOCK], &other.1[other.2..other.2 + BLOCK]);
+                edit(one.0, &|bytes| bytes[one.2..one.2 + BLOCK].copy_from_slice(second))?;
+                edit(other.0, &|bytes| bytes[other.2..other.2 + BLOCK].copy_from_slice(first))
+            }),
+            Self::CopyFile { from, to } => name_of(from).and_then(|name| {
+                disk.put(&format!("seg-{:016x}.wal", u64::from(to)), &disk.bytes(&name)?);
+                Some(())
+            }),
+            Self::Remove { file } => name_of(file).and_then(|name| disk.remove(&name).ok()),
+            Self::RemoveMeta => disk.remove("META").ok(),
+            Self::FlipMeta { slots } => {
+                for slot in (0..4).filter(|slot| slots >> slot & 1 == 1) {
+                    disk.flip("META", slot * BLOCK as u64 + 40, 1);
+                }
+                Some(())
+            }
+        };
+    }
+}
+
+/// A history and what happened to the files then.
+#[derive(Arbitrary, Debug)]
+pub(crate) struct Input {
+    pub(crate) steps: List<Step, 24>,
+    pub(crate) damage: List<Damage, 6>,
+}
+
+impl Input {
+    /// The directory with its damage.
+    pub(crate) fn damaged(&self) -> History {
+        let history = History::of(&self.steps.0);
+        for damage in &self.damage.0 {
+            damage.inflict(&history.disk);
+        }
+        history
+    }
+}
