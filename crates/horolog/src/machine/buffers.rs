@@ -227,7 +227,7 @@ impl Buffers {
     }
 
     /// Asserts the invariants of the module.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let batches = || self.unsynced.iter().chain(&self.closed).chain(&self.open);
         let mut last: Option<Lsn> = None;

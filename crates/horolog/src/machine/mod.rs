@@ -179,7 +179,7 @@ impl Machine {
         &self.state
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn failure(&self) -> Option<&Arc<Failure>> {
         self.failure.as_ref()
     }
@@ -306,7 +306,7 @@ impl Machine {
     }
 
     /// Asserts the invariants of the module, and those of the state and the wheels.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn check(&self) -> Result<(), String> {
         self.state.check()?;
         self.buffers.check()?;
@@ -320,7 +320,7 @@ impl Machine {
         self.check_places()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     fn check_places(&self) -> Result<(), String> {
         use horolog_state::Phase;
         for timer in self.state.timers() {

@@ -77,7 +77,7 @@ impl Ready {
         self.live.is_empty() && self.backlog.is_empty()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn holds(&self, id: TimerId) -> bool {
         self.queued.contains(id.slot()) || self.backlog.contains(&id)
     }

@@ -1,12 +1,86 @@
 //! The engine's heart over a simulated disk and simulated clocks: what proves the promises of `docs/durability.md`.
 //!
 //! It is the real machine, the real log and the real recovery. What the threads of an engine do is done by one loop: it takes a
-//! job, does it, reports it, lets time pass, crashes. So a run is a list of decisions, and the same list gives the same run,
-//! byte for byte.
+//! job, does it, reports it, lets time pass, crashes. So a run is a list of decisions ([`step`]), and the same list gives the
+//! same run, byte for byte.
 //!
 //! Built for tests, and with the feature `simulation` for the programs of the package `horolog-tests`. Not for users.
 
+mod commands;
+mod crash;
+mod damage;
 pub mod enumerate;
+mod evidence;
+mod faults;
+mod generate;
+mod hands;
+mod model;
 mod node;
+mod print;
+mod rows;
+mod run;
+mod shrink;
+mod step;
+mod verdict;
+mod world;
 
+pub use generate::{Class, Size};
 pub(crate) use node::{Node, TICK_LEN};
+pub use verdict::Counts;
+
+use step::Step;
+
+/// A run that broke a promise.
+#[derive(Debug)]
+pub struct Broken {
+    /// Which one, and how.
+    pub violation: String,
+    /// The steps, a line each.
+    pub trace: String,
+}
+
+/// The rows of the crash table that runs can reach.
+#[must_use]
+pub fn rows() -> &'static [&'static str] {
+    &rows::ROWS
+}
+
+/// Runs a seed, twice.
+///
+/// # Errors
+///
+/// What did not hold, with the steps as they were generated: see [`shrink`].
+pub fn run_seed(seed: u64, size: &Size) -> Result<Counts, Box<Broken>> {
+    run_steps(&generate::generate(seed, size))
+}
+
+/// Runs a trace, twice.
+///
+/// # Errors
+///
+/// As [`run_seed`]; or the trace cannot be read.
+pub fn run_trace(trace: &str) -> Result<Counts, Box<Broken>> {
+    let steps =
+        Step::parse_all(trace).map_err(|violation| Box::new(Broken { violation, trace: trace.into() }))?;
+    run_steps(&steps)
+}
+
+/// Finds the smallest trace that breaks the same promise: no step of it can be left out, and no number can be smaller.
+#[must_use]
+pub fn shrink(broken: &Broken) -> Broken {
+    let steps = Step::parse_all(&broken.trace).unwrap_or_default();
+    let (steps, violation) = shrink::shrink(steps);
+    Broken {
+        violation: violation.map_or_else(|| broken.violation.clone(), |it| it.to_string()),
+        trace: text(&steps),
+    }
+}
+
+fn run_steps(steps: &[Step]) -> Result<Counts, Box<Broken>> {
+    let ended = run::run_twice(steps).map(|run| run.counts);
+    ended.map_err(|violation| Box::new(Broken { violation: violation.to_string(), trace: text(steps) }))
+}
+
+fn text(steps: &[Step]) -> String {
+    steps.iter().map(|step| format!("{step}\n")).collect()
+}

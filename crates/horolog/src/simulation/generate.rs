@@ -1,0 +1,322 @@
+//! From a seed to a list of steps, swarm style: every seed has sizes, weights and a set of fault classes of its own.
+//!
+//! A class that is off in one run leaves room for another to go deep: a run in which everything happens is a run in which
+//! nothing goes on for long.
+
+use horolog_sim::Rng;
+
+use super::step::Step;
+
+/// Classes of faults that a run may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// F1–F6: crashes, and crashes inside openings.
+    Crash,
+    /// F7, F16, F17, F22: damage of the image.
+    Damage,
+    /// F8, F11: reads that fail or lie.
+    Read,
+    /// F9, F10: writes that go astray or get lost.
+    Lie,
+    /// F12: writes that fail.
+    Write,
+    /// F13: syncs that fail.
+    Sync,
+    /// F14: a full disk.
+    Full,
+    /// F15: operations on names that are refused.
+    Names,
+    /// F15, F12, F13, F21 in openings.
+    Opening,
+    /// F19: clocks.
+    Clock,
+    /// F20: locks.
+    Lock,
+    /// F1: the machine stops after a change.
+    Halt,
+}
+
+impl Class {
+    /// All of them, by name.
+    pub const ALL: [(&'static str, Self); 12] = [
+        ("crash", Self::Crash),
+        ("damage", Self::Damage),
+        ("read", Self::Read),
+        ("lie", Self::Lie),
+        ("write", Self::Write),
+        ("sync", Self::Sync),
+        ("full", Self::Full),
+        ("names", Self::Names),
+        ("opening", Self::Opening),
+        ("clock", Self::Clock),
+        ("lock", Self::Lock),
+        ("halt", Self::Halt),
+    ];
+}
+
+/// A number of steps and the classes of faults that they may have.
+#[derive(Clone, Debug)]
+pub struct Size {
+    /// Steps of a run, about.
+    pub steps: u32,
+    /// The faults to choose from.
+    pub classes: Vec<Class>,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { steps: 80, classes: Class::ALL.iter().map(|(_, class)| *class).collect() }
+    }
+}
+
+/// One run's own taste.
+struct Taste {
+    rng: Rng,
+    classes: Vec<Class>,
+    /// Weights of commands, consumers, hands, time and faults, in this order.
+    weights: [u64; 5],
+    /// The longest delay asked for, in milliseconds.
+    ahead: u64,
+    payload: u64,
+    synced: bool,
+}
+
+/// The steps of a seed.
+pub(crate) fn generate(seed: u64, size: &Size) -> Vec<Step> {
+    let mut rng = Rng::new(seed);
+    let classes: Vec<_> = size.classes.iter().copied().filter(|_| rng.one_in(2)).collect();
+    let weights = [2, 2, 4, 1, 1].map(|most| 1 + rng.below(4 * most));
+    let mut taste = Taste {
+        classes,
+        weights,
+        ahead: [5, 200, 3_000, 30_000][small(&mut rng, 4) as usize],
+        payload: [8, 100, 4_900][small(&mut rng, 3) as usize],
+        synced: rng.one_in(3),
+        rng,
+    };
+    let mut steps = vec![taste.world(seed)];
+    let many = size.steps / 2 + taste.number(size.steps.into());
+    while steps.len() < many as usize {
+        taste.add(&mut steps);
+    }
+    steps
+}
+
+fn small(rng: &mut Rng, below: u64) -> u32 {
+    u32::try_from(rng.below(below)).unwrap_or(0)
+}
+
+impl Taste {
+    fn number(&mut self, below: u64) -> u32 {
+        small(&mut self.rng, below)
+    }
+
+    /// Any number: an index, or a seed of its own.
+    fn any(&mut self) -> u32 {
+        self.number(1 << 16)
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.rng.one_in(n)
+    }
+
+    fn has(&self, class: Class) -> bool {
+        self.classes.contains(&class)
+    }
+
+    fn world(&mut self, seed: u64) -> Step {
+        let [few, more, many] = [self.number(3), self.number(8), self.number(64)];
+        Step::World {
+            seed: u32::try_from(seed & 0xFFFF_FFFF).unwrap_or(0),
+            segment: few,
+            growth: self.number(3),
+            buffer: self.number(20),
+            due: more,
+            turn: self.number(8),
+            timers: many,
+        }
+    }
+
+    fn within(&mut self) -> u32 {
+        if self.synced || self.one_in(2) { 0 } else { 1 + self.number(100) }
+    }
+
+    fn ahead(&mut self) -> u32 {
+        self.number(self.ahead)
+    }
+
+    fn bytes(&mut self) -> u32 {
+        self.number(self.payload)
+    }
+
+    fn add(&mut self, steps: &mut Vec<Step>) {
+        let sum: u64 = self.weights.iter().sum();
+        let mut at = self.rng.below(sum);
+        let mut which = 0;
+        for weight in self.weights {
+            if at < weight {
+                break;
+            }
+            at -= weight;
+            which += 1;
+        }
+        match which {
+            0 => steps.push(self.command()),
+            1 => steps.push(self.consumer()),
+            2 => steps.push(self.hand()),
+            3 => steps.push(self.time()),
+            _ => self.trouble(steps),
+        }
+    }
+
+    fn command(&mut self) -> Step {
+        let (ms, within) = (self.ahead(), self.within());
+        match self.number(16) {
+            0..=5 => Step::After { ms, bytes: self.bytes(), within },
+            6 => Step::At { ms, bytes: self.bytes(), within },
+            7 => Step::Extreme { end: self.number(2), within },
+            8 => {
+                Step::Keyed { ms, key: self.number(4), policy: self.number(4), tries: self.number(4), within }
+            }
+            9 => Step::Every {
+                ms: 1 + self.number(2_000),
+                key: self.number(4),
+                policy: self.number(8),
+                within,
+            },
+            10 | 11 => Step::Cancel { nth: self.any(), within },
+            12 => Step::Reschedule { nth: self.any(), ms, civil: self.number(2), within },
+            13 if self.one_in(4) => Step::Crafted { block: self.any(), within },
+            _ => Step::Batch { held: self.any(), ms, cancels: self.number(2), nth: self.any(), within },
+        }
+    }
+
+    fn consumer(&mut self) -> Step {
+        match self.number(8) {
+            0..=3 => Step::Receive {},
+            4 | 5 => Step::Complete { held: self.any(), within: self.within() },
+            6 => Step::Fail { held: self.any() },
+            _ => Step::Drop { held: self.any() },
+        }
+    }
+
+    fn hand(&mut self) -> Step {
+        match self.number(16) {
+            0..=3 => Step::Take { hand: self.number(3) },
+            4..=6 => Step::Perform { nth: self.number(4) },
+            7..=9 => Step::Report { nth: if self.one_in(3) { self.number(3) } else { 0 } },
+            10 | 11 => Step::Flush {},
+            12 => Step::Keep {},
+            _ => Step::Turn {},
+        }
+    }
+
+    fn time(&mut self) -> Step {
+        let by = [3, 50, 2_000, 10_000][self.number(4) as usize];
+        let ms = 1 + self.number(by);
+        match self.number(8) {
+            0 if self.has(Class::Clock) => Step::Suspend { ms },
+            1 if self.has(Class::Clock) => Step::WallOn { ms },
+            2 if self.has(Class::Clock) => Step::WallBack { ms },
+            3 => Step::WriteBack { of_eight: self.number(9), roll: self.any() },
+            4 if self.has(Class::Lock) => Step::Second {},
+            5 => Step::Look {},
+            _ => Step::Pass { ms },
+        }
+    }
+
+    /// A fault, and now and then the crash that shows what it did.
+    fn trouble(&mut self, steps: &mut Vec<Step>) {
+        let class = self.rng.pick(&self.classes.clone()).copied();
+        let soon = u64::from(self.number(8));
+        match class {
+            None | Some(Class::Crash) => self.crash(steps),
+            Some(Class::Damage) => {
+                for _ in 0..1 + self.number(8) / 7 {
+                    steps.push(self.damage());
+                }
+                self.crash(steps);
+            }
+            Some(Class::Read) => {
+                steps.push(if self.one_in(2) {
+                    Step::Unreadable { file: self.any(), block: self.number(10), blocks: self.number(4) }
+                } else {
+                    let stale = self.number(2);
+                    Step::WrongRead { stale, after: self.number(12), file: self.any(), block: self.any() }
+                });
+                self.crash(steps);
+            }
+            Some(Class::Lie) => steps.push(if self.one_in(2) {
+                Step::LoseWrite { after: self.number(soon), file: self.number(3) }
+            } else {
+                Step::StrayWrite { after: self.number(soon), file: self.any(), block: self.any() }
+            }),
+            Some(Class::Write) => {
+                let bytes = if self.one_in(2) { 0 } else { self.number(5_000) };
+                let (after, errno, file) = (self.number(soon), self.number(8), self.number(3));
+                steps.push(Step::FailWrite { after, errno, bytes, file });
+            }
+            Some(Class::Sync) => {
+                let (after, how, file) = (self.number(soon), self.number(4), self.number(3));
+                steps.push(Step::FailSync { after, how, delay: self.number(20), file });
+            }
+            Some(Class::Full) => steps.push(match self.number(3) {
+                0 | 1 => Step::Capacity { kib: self.number(100) },
+                _ => Step::Space {},
+            }),
+            Some(Class::Names) => {
+                let (op, after, errno, times) =
+                    (self.number(6), self.number(3), self.number(8), self.number(3));
+                steps.push(Step::FailName { op, after, errno, times });
+            }
+            Some(Class::Opening) => {
+                let (op, errno) = (self.number(10), self.number(8));
+                let (after, times) = (self.number(12), self.number(2));
+                steps.push(Step::FailOpening { op, after, errno, times });
+                self.crash(steps);
+            }
+            Some(Class::Clock) => steps.push(Step::WallBack { ms: self.number(10_000) }),
+            Some(Class::Lock) => {
+                steps.push(Step::Locked { tries: self.number(6) });
+                self.crash(steps);
+            }
+            Some(Class::Halt) => {
+                steps.push(Step::Halt { changes: self.number(12) });
+                for _ in 0..self.number(8) {
+                    steps.push(if self.one_in(2) { self.hand() } else { self.command() });
+                }
+                self.crash(steps);
+            }
+        }
+        if self.one_in(3) {
+            steps.push(Step::Heal {});
+        }
+    }
+
+    fn damage(&mut self) -> Step {
+        let (how, file) = (self.number(14), self.any());
+        Step::Damage { how, file, at: self.any(), with: self.any(), stay: self.number(2) }
+    }
+
+    fn crash(&mut self, steps: &mut Vec<Step>) {
+        if self.one_in(8) {
+            steps.push(Step::Shutdown { held: self.number(2), off_ms: self.number(5_000) });
+            return;
+        }
+        if self.has(Class::Crash) {
+            for _ in 0..self.number(8).saturating_sub(4) {
+                let (changes, cut) = (self.number(20), self.number(3));
+                steps.push(Step::CutOpening { changes, cut, roll: self.any() });
+            }
+        }
+        steps.push(Step::Crash {
+            cut: self.number(5).min(2),
+            keep: self.number(9),
+            tear: if self.one_in(2) { 0 } else { self.number(9) },
+            names: self.number(2),
+            blank: self.number(3),
+            roll: self.any(),
+            off_ms: self.number(5_000),
+        });
+    }
+}

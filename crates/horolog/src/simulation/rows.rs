@@ -1,0 +1,98 @@
+//! The rows of the crash table (`docs/durability.md`), each found in an image and not merely meant by a step.
+
+use horolog_recovery::Recovered;
+use horolog_sim::SimDisk;
+use horolog_wal::{LogState, SegmentRole};
+
+use super::world::World;
+use crate::machine::Job;
+
+/// The rows that a run can reach. Snapshots and recycled files have none before there are such.
+pub(crate) const ROWS: [&str; 17] = [
+    "commit: written, not synced",
+    "commit: synced, nobody told",
+    "commit: told, no later stamp",
+    "commit: torn tail",
+    "rotate: sealed, successor blank",
+    "rotate: first batch of the successor is half there",
+    "prepare: half-made segment",
+    "prepare or open: complete and not listed",
+    "open: listed, first batch not valid",
+    "open: new head durable, nothing shown",
+    "open: shown, epoch not written",
+    "meta: half of an update",
+    "tidy: a file that is not needed any more",
+    "close: marked as clean",
+    "initialise: no META",
+    "initialise: META says so",
+    "heal: cut short",
+];
+
+/// How far the log had come.
+pub(super) fn before(world: &mut World) {
+    let positions = world.positions();
+    if positions.written > positions.durable {
+        world.counts.row("commit: written, not synced");
+    }
+    let synced = |outcome: &crate::machine::Outcome| {
+        outcome.result.is_ok() && matches!(outcome.job, Job::Sync { upto } if upto.0 > positions.durable)
+    };
+    if world.done.iter().any(synced) {
+        world.counts.row("commit: synced, nobody told");
+    }
+    if positions.durable > 0 && super::evidence::proven(&world.disk, &|_| false) < positions.durable {
+        world.counts.row("commit: told, no later stamp");
+    }
+    if world.armed.halted
+        && world.done.iter().chain([]).any(|outcome| matches!(outcome.job, Job::Heal { .. }))
+    {
+        world.counts.row("heal: cut short");
+    }
+}
+
+/// What an image shows.
+pub(super) fn after(world: &mut World, disk: &SimDisk, found: &Recovered) {
+    let segments = &found.log.segments;
+    let head = segments.iter().find(|it| it.role == SegmentRole::Head);
+    let head_id = head.map_or(0, |head| head.id);
+    let newer = |role| segments.iter().any(|it| it.role == role && it.id > head_id);
+    let by_opening = segments.iter().any(|it| {
+        let unused = matches!(it.role, SegmentRole::Blank | SegmentRole::Burnt);
+        unused && it.id > head_id && head.is_some_and(|head| it.epoch > head.epoch)
+    });
+    let sealed = head.is_some_and(|head| head.sealed);
+    let files = disk.files();
+    let has = |name: &str| files.iter().any(|(it, _)| it == name);
+    let half_made = files.iter().any(|(name, _)| name.ends_with(".wal.tmp"));
+    let empty = found.log.state == LogState::Empty;
+    let reached = [
+        (found.report.torn_bytes > 0, "commit: torn tail"),
+        (sealed && newer(SegmentRole::Blank), "rotate: sealed, successor blank"),
+        (sealed && newer(SegmentRole::Burnt), "rotate: first batch of the successor is half there"),
+        (half_made, "prepare: half-made segment"),
+        (newer(SegmentRole::Unlisted), "prepare or open: complete and not listed"),
+        (by_opening, "open: listed, first batch not valid"),
+        (found.report.meta_bad_slots > 0, "meta: half of an update"),
+        (
+            segments.iter().any(|it| it.role == SegmentRole::Unlisted && it.id < head_id),
+            "tidy: a file that is not needed any more",
+        ),
+        (found.report.clean, "close: marked as clean"),
+        (empty && !has("META"), "initialise: no META"),
+        (empty && has("META"), "initialise: META says so"),
+    ];
+    for (_, row) in reached.iter().filter(|(reached, _)| *reached) {
+        world.counts.row(row);
+    }
+}
+
+/// What an opening that was cut short left.
+pub(super) fn in_opening(world: &mut World, found: &Recovered, shown: bool) {
+    let head = found.log.segments.iter().find(|it| it.role == SegmentRole::Head);
+    let is_new = head.is_some_and(|head| head.epoch > world.shown_epoch);
+    if shown {
+        world.counts.row("open: shown, epoch not written");
+    } else if is_new {
+        world.counts.row("open: new head durable, nothing shown");
+    }
+}
