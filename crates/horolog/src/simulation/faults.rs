@@ -17,7 +17,9 @@ pub(crate) struct Armed {
     pub(crate) full: bool,
     /// A sync failed; the log was neither healed nor opened since.
     pub(crate) sync_failed: bool,
-    /// A failed sync took, or will take, bytes out of the page cache.
+    /// A sync that fails may take bytes out of the page cache.
+    pub(crate) may_revert: bool,
+    /// One has, or will.
     pub(crate) reverts: bool,
     /// The disk said yes and did not: what is proven durable may be gone, which has to be noticed.
     pub(crate) lied: Lie,
@@ -171,7 +173,7 @@ impl World {
             _ => "F13 failed sync, told by the next",
         });
         self.armed.may_fail = true;
-        self.armed.reverts |= matches!(how % 4, 1 | 2);
+        self.armed.may_revert |= matches!(how % 4, 1 | 2);
         if how % 4 == 3 {
             self.armed.lied = Lie::Synced;
         }

@@ -134,6 +134,8 @@ impl Taste {
             due: more,
             turn: self.number(8),
             timers: many,
+            cut: if self.one_in(4) { 1 + self.number(16) } else { 0 },
+            roll: self.any(),
         }
     }
 
@@ -281,15 +283,63 @@ impl Taste {
                 self.crash(steps);
             }
             Some(Class::Halt) => {
-                steps.push(Step::Halt { changes: self.number(12) });
-                for _ in 0..self.number(8) {
-                    steps.push(if self.one_in(2) { self.hand() } else { self.command() });
-                }
+                self.halt(steps);
                 self.crash(steps);
+                return;
             }
         }
-        if self.one_in(3) {
+        if self.one_in(2) {
+            self.work(steps);
             steps.push(Step::Heal {});
+        }
+    }
+
+    /// The machine stops: anywhere, in a rotation, or while a failed log is healed.
+    fn halt(&mut self, steps: &mut Vec<Step>) {
+        match self.number(3) {
+            0 => {
+                self.fill(steps);
+                steps.push(Step::Halt { changes: self.number(6) });
+                self.fill(steps);
+            }
+            1 => {
+                steps.push(Step::FailSync { after: 0, how: self.number(3), delay: self.number(20), file: 0 });
+                steps.push(Step::After { ms: self.ahead(), bytes: self.bytes(), within: 0 });
+                steps.push(Step::Flush {});
+                steps.push(Step::Halt { changes: self.number(16) });
+                steps.push(Step::Heal {});
+            }
+            _ => {
+                steps.push(Step::Halt { changes: self.number(12) });
+                self.work(steps);
+            }
+        }
+    }
+
+    /// Until a segment is full, and longer.
+    fn fill(&mut self, steps: &mut Vec<Step>) {
+        for _ in 0..1 + self.number(4) {
+            steps.push(Step::After { ms: self.ahead(), bytes: 4_000, within: self.within() });
+            steps.push(Step::Flush {});
+        }
+    }
+
+    /// Commands and hands, and a flush.
+    fn work(&mut self, steps: &mut Vec<Step>) {
+        for _ in 0..1 + self.number(6) {
+            steps.push(if self.one_in(2) { self.hand() } else { self.command() });
+        }
+        steps.push(Step::Flush {});
+    }
+
+    /// A sync has come back, and nobody was told.
+    fn leave_untold(&mut self, steps: &mut Vec<Step>) {
+        steps.push(Step::Flush {});
+        steps.push(Step::After { ms: self.ahead(), bytes: self.bytes(), within: 0 });
+        for _ in 0..2 {
+            steps.push(Step::Report { nth: 0 });
+            steps.push(Step::Take { hand: 0 });
+            steps.push(Step::Perform { nth: 0 });
         }
     }
 
@@ -302,6 +352,9 @@ impl Taste {
         if self.one_in(8) {
             steps.push(Step::Shutdown { held: self.number(2), off_ms: self.number(5_000) });
             return;
+        }
+        if self.one_in(6) {
+            self.leave_untold(steps);
         }
         if self.has(Class::Crash) {
             for _ in 0..self.number(8).saturating_sub(4) {

@@ -65,6 +65,7 @@ impl World {
         let outcome = perform(&*node.journal, job);
         if self.armed.may_fail {
             self.armed.sync_failed |= self.disk.take_trace().iter().any(is_failed_sync);
+            self.armed.reverts |= self.armed.may_revert && self.armed.sync_failed;
         }
         let (is_ok, heals) = (outcome.result.is_ok(), matches!(outcome.job, Job::Heal { .. }));
         let harmless = matches!(outcome.job, Job::Spare) && failed_before;
@@ -155,6 +156,9 @@ impl World {
         let durable = node.machine.positions().durable;
         let goes_on = self.failure().is_none();
         self.must(goes_on == healed.is_ok(), Invariant::Machine, || "healed and failed at once".into())?;
+        if healed.is_err() && self.armed.halted {
+            self.counts.row("heal: cut short");
+        }
         if healed.is_ok() {
             self.counts.heals += 1;
             (self.armed.sync_failed, self.armed.reverts) = (false, false);

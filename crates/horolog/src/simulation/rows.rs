@@ -43,11 +43,6 @@ pub(super) fn before(world: &mut World) {
     if positions.durable > 0 && super::evidence::proven(&world.disk, &|_| false) < positions.durable {
         world.counts.row("commit: told, no later stamp");
     }
-    if world.armed.halted
-        && world.done.iter().chain([]).any(|outcome| matches!(outcome.job, Job::Heal { .. }))
-    {
-        world.counts.row("heal: cut short");
-    }
 }
 
 /// What an image shows.

@@ -42,7 +42,8 @@ macro_rules! steps {
 
 steps! {
     /// Always the first: how large everything is. `segment` and `growth` double, the others add.
-    World = "world" { seed, segment, growth, buffer, due, turn, timers }
+    /// With `cut` the very first opening is cut short by a power cut after so many changes, of which `roll` says what arrives.
+    World = "world" { seed, segment, growth, buffer, due, turn, timers, cut, roll }
     /// A one-shot after a delay. `within` 0 is synced; else it is written, and synced within so many milliseconds.
     After = "after" { ms, bytes, within }
     /// A one-shot at an instant so far ahead.
@@ -186,7 +187,17 @@ mod tests {
     #[test]
     fn a_trace_is_read_as_it_was_written() {
         let steps = [
-            Step::World { seed: 7, segment: 1, growth: 0, buffer: 2, due: 3, turn: 4, timers: 5 },
+            Step::World {
+                seed: 7,
+                segment: 1,
+                growth: 0,
+                buffer: 2,
+                due: 3,
+                turn: 4,
+                timers: 5,
+                cut: 0,
+                roll: 0,
+            },
             Step::Receive {},
             Step::Crash { cut: 2, keep: 4, tear: 1, names: 0, blank: 2, roll: 99, off_ms: 5 },
         ];

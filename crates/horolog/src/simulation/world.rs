@@ -29,16 +29,11 @@ pub(crate) struct Sizes {
 impl Sizes {
     /// Every number has a smallest sensible value, at 0, and a largest.
     fn of(step: Step) -> Self {
-        let Step::World { seed, segment, growth, buffer, due, turn, timers } = step else {
-            return Self::of(Step::World {
-                seed: 0,
-                segment: 0,
-                growth: 0,
-                buffer: 0,
-                due: 0,
-                turn: 0,
-                timers: 0,
-            });
+        let (seed, segment, growth, buffer, due, turn, timers) = match step {
+            Step::World { seed, segment, growth, buffer, due, turn, timers, .. } => {
+                (seed, segment, growth, buffer, due, turn, timers)
+            }
+            _ => (0, 0, 0, 0, 0, 0, 0),
         };
         let segment_bytes_min = (32 << 10) << segment.min(2);
         let limits = Limits {
@@ -132,6 +127,9 @@ impl World {
             strange: false,
             shown_epoch: 0,
         };
+        if let Step::World { cut: cut @ 1.., roll, .. } = first {
+            world.cut_first_opening(cut - 1, roll)?;
+        }
         world.open_at_last()?;
         Ok(world)
     }
