@@ -61,7 +61,7 @@ impl Sizes {
 }
 
 /// The machine's own invariants are looked at once in so many steps.
-const CHECK_EVERY: u32 = 16;
+const CHECK_EVERY: u32 = 48;
 
 /// See the module.
 pub(crate) struct World {
