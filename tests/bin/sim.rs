@@ -51,6 +51,13 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// So many runs reach every row of the crash table.
+const ENOUGH_RUNS: u64 = 5_000;
+
+fn is_row_missing(counts: &Counts) -> bool {
+    rows().iter().any(|row| !counts.rows.contains_key(row))
+}
+
 /// What all threads share.
 struct Work {
     next: AtomicU64,
@@ -157,6 +164,10 @@ fn search(args: &Args) -> ExitCode {
     let sum = work.sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     report(&sum.counts, took);
     match sum.broken {
+        None if args.faults.is_none() && sum.counts.runs >= ENOUGH_RUNS && is_row_missing(&sum.counts) => {
+            println!("\nFAILED: not every row of the crash table was reached");
+            ExitCode::from(1)
+        }
         None => ExitCode::SUCCESS,
         Some((seed, broken)) => {
             report_broken(seed, &broken, args, took);

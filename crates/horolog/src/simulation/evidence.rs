@@ -40,3 +40,41 @@ fn stamps(name: &str, bytes: &[u8]) -> u64 {
     let headers = blocks.filter_map(|(at, block)| BatchHeader::decode(block, &context, at).ok());
     headers.map(|(header, _)| header.durable_lsn.0).max().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use horolog_sim::SimDisk;
+    use horolog_storage::Storage;
+    use horolog_wal::{BatchBuf, LogOptions, Lsn, Stamp, open_writer, read_log};
+
+    use super::proven;
+
+    /// A log with one synced record, and a stamp that says so.
+    fn stamped() -> Arc<SimDisk> {
+        let disk = Arc::new(SimDisk::new(1));
+        let storage: Arc<dyn Storage> = Arc::clone(&disk) as _;
+        let options = LogOptions::small();
+        let view = read_log(&*disk, &options).expect("an empty directory");
+        let (mut writer, syncer) = open_writer(storage, &view, &options, 0).expect("room");
+        let mut batch = BatchBuf::new();
+        batch.push(1, 0, |out| out.extend_from_slice(b"a record"));
+        writer.append(&mut batch, Stamp { first_lsn: Lsn(1), ..Stamp::default() }, 0).expect("room");
+        syncer.sync().expect("a sound disk");
+        writer.mark(Lsn(1), 0, false).expect("room");
+        disk
+    }
+
+    #[test]
+    fn a_stamp_counts_wherever_it_stands_and_only_as_long_as_it_is_intact() {
+        let disk = stamped();
+        assert_eq!(proven(&disk, &|_| false), 1);
+        assert_eq!(proven(&disk, &|name| name.ends_with(".wal")), 0);
+        let segment = "seg-0000000000000001.wal";
+        assert!(disk.flip(segment, 2 * 4096 + 70, 1), "the record's own bytes");
+        assert_eq!(proven(&disk, &|_| false), 1);
+        assert!(disk.flip(segment, 3 * 4096 + 20, 1), "the stamp");
+        assert_eq!(proven(&disk, &|_| false), 0);
+    }
+}

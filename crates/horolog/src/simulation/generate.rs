@@ -373,3 +373,37 @@ impl Taste {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Class, Size, generate};
+    use crate::simulation::step::Step;
+
+    #[test]
+    fn every_word_comes_up_and_every_list_can_be_read_back() {
+        let mut words = BTreeSet::new();
+        for seed in 0..200 {
+            let steps = generate(seed, &Size::default());
+            let text: String = steps.iter().map(|step| format!("{step}\n")).collect();
+            assert_eq!(Step::parse_all(&text).as_deref(), Ok(&steps[..]));
+            words.extend(steps.iter().map(Step::word));
+        }
+        let missing: Vec<_> = Step::WORDS.iter().filter(|word| !words.contains(*word)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn a_run_has_no_fault_of_a_class_that_was_not_asked_for() {
+        let size = Size { classes: vec![Class::Clock], ..Size::default() };
+        let steps = (0..50).flat_map(|seed| generate(seed, &size));
+        let foreign = |step: &Step| {
+            matches!(
+                step,
+                Step::Damage { .. } | Step::FailSync { .. } | Step::Capacity { .. } | Step::Halt { .. }
+            )
+        };
+        assert_eq!(steps.filter(foreign).count(), 0);
+    }
+}

@@ -69,7 +69,7 @@ pub fn run_trace(trace: &str) -> Result<Counts, Box<Broken>> {
 #[must_use]
 pub fn shrink(broken: &Broken) -> Broken {
     let steps = Step::parse_all(&broken.trace).unwrap_or_default();
-    let (steps, violation) = shrink::shrink(steps);
+    let (steps, violation) = shrink::shrink(steps, &|steps| run::run_twice(steps).err());
     Broken {
         violation: violation.map_or_else(|| broken.violation.clone(), |it| it.to_string()),
         trace: text(&steps),

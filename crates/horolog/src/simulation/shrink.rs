@@ -1,14 +1,17 @@
 //! From a trace that breaks a promise to the smallest one that breaks the same.
 
-use super::run::run_twice;
 use super::step::Step;
 use super::verdict::{Invariant, Violation};
 
 /// So many runs are tried at most.
 const TRIES_MAX: u32 = 20_000;
 
+/// Runs a trace; what it breaks, if anything.
+type Breaks<'a> = &'a dyn Fn(&[Step]) -> Option<Box<Violation>>;
+
 /// A trace that fails, and how.
-struct Search {
+struct Search<'a> {
+    breaks: Breaks<'a>,
     steps: Vec<Step>,
     invariant: Invariant,
     violation: Box<Violation>,
@@ -17,9 +20,9 @@ struct Search {
 
 /// Leaves out steps, in ever smaller pieces, then makes numbers smaller, until neither gets anywhere. The violation is `None`
 /// if the steps break nothing.
-pub(crate) fn shrink(steps: Vec<Step>) -> (Vec<Step>, Option<Box<Violation>>) {
-    let Err(violation) = run_twice(&steps) else { return (steps, None) };
-    let mut search = Search { invariant: violation.invariant, steps, violation, tries: 0 };
+pub(crate) fn shrink(steps: Vec<Step>, breaks: Breaks<'_>) -> (Vec<Step>, Option<Box<Violation>>) {
+    let Some(violation) = breaks(&steps) else { return (steps, None) };
+    let mut search = Search { breaks, invariant: violation.invariant, steps, violation, tries: 0 };
     loop {
         let before = search.steps.clone();
         search.leave_out();
@@ -30,12 +33,12 @@ pub(crate) fn shrink(steps: Vec<Step>) -> (Vec<Step>, Option<Box<Violation>>) {
     }
 }
 
-impl Search {
+impl Search<'_> {
     /// Keeps a candidate that breaks the same promise.
     fn keeps(&mut self, candidate: Vec<Step>) -> bool {
         self.tries += 1;
-        match run_twice(&candidate) {
-            Err(violation) if violation.invariant == self.invariant => {
+        match (self.breaks)(&candidate) {
+            Some(violation) if violation.invariant == self.invariant => {
                 (self.steps, self.violation) = (candidate, violation);
                 true
             }
@@ -91,5 +94,38 @@ impl Search {
             *step = step.with(&numbers);
         }
         self.keeps(candidate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::step::Step;
+    use super::super::verdict::{Invariant, Violation};
+    use super::shrink;
+
+    /// A power cut with three or more of eight kept, some time after a timer with a payload.
+    fn breaks(steps: &[Step]) -> Option<Box<Violation>> {
+        let after = steps.iter().position(|step| matches!(step, Step::After { bytes: 20.., .. }))?;
+        let cut = |step: &Step| matches!(step, Step::Crash { cut: 2, keep: 3.., .. });
+        let step = after + steps.get(after..)?.iter().position(cut)?;
+        Some(Box::new(Violation { invariant: Invariant::I1, what: String::new(), step }))
+    }
+
+    #[test]
+    fn what_is_left_cannot_be_made_smaller() {
+        let noise = [Step::Turn {}, Step::Pass { ms: 40 }, Step::After { ms: 9, bytes: 90, within: 3 }];
+        let cut = Step::Crash { cut: 2, keep: 7, tear: 3, names: 1, blank: 2, roll: 80, off_ms: 5 };
+        let world = Step::parse("world seed=3 due=2").expect("a step");
+        let steps = [vec![world], noise.repeat(9), vec![cut], noise.repeat(9), vec![cut]].concat();
+        let (smallest, violation) = shrink(steps, &breaks);
+        let lines: Vec<_> = smallest.iter().map(ToString::to_string).collect();
+        assert_eq!(lines, ["world", "after bytes=20", "crash cut=2 keep=3"]);
+        assert_eq!(violation.map(|it| it.step), Some(2));
+    }
+
+    #[test]
+    fn a_trace_that_breaks_nothing_is_left_alone() {
+        let (steps, violation) = shrink(vec![Step::Turn {}], &breaks);
+        assert!(steps == [Step::Turn {}] && violation.is_none());
     }
 }

@@ -19,6 +19,10 @@ macro_rules! steps {
         }
 
         impl Step {
+            /// All words.
+            #[cfg(test)]
+            pub(crate) const WORDS: &[&'static str] = &[$($word),*];
+
             /// Its word.
             pub(crate) fn word(&self) -> &'static str {
                 match self { $(Self::$name { .. } => $word,)* }
