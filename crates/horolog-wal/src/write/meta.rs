@@ -54,22 +54,7 @@ impl MetaWriter {
     /// Puts a file that says `meta`, and nothing else, in the place of META. The old one is not written any more: after a
     /// failed sync nobody knows what is in it.
     pub(super) fn place(storage: Arc<dyn Storage>, meta: Meta) -> Result<Self, StorageError> {
-        let next = Meta { seq: meta.seq + 1, ..meta.clone() };
-        let (first, second) = if meta.seq.is_multiple_of(2) { (&meta, &next) } else { (&next, &meta) };
-        let mut bytes = Vec::with_capacity(META_LEN);
-        for slot in [first, first, second, second] {
-            bytes.extend_from_slice(&slot.encode());
-        }
-        match storage.remove(META_TEMPORARY) {
-            Ok(()) | Err(StorageError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        let file = storage.create(META_TEMPORARY)?;
-        file.write_at(&bytes, 0)?;
-        file.sync()?;
-        storage.rename(META_TEMPORARY, META_FILE)?;
-        storage.sync_dir()?;
-        Self::resume(storage, next)
+        NewMeta::write(storage, meta)?.put_in_place()
     }
 
     /// Goes on from `meta`, which was read.
@@ -160,6 +145,40 @@ impl MetaWriter {
             }
             !forgotten
         });
+    }
+}
+
+/// A file that is complete and has not yet the name of META.
+#[derive(Debug)]
+pub(super) struct NewMeta {
+    storage: Arc<dyn Storage>,
+    meta: Meta,
+}
+
+impl NewMeta {
+    /// Writes the file. After an error META is what it was.
+    pub(super) fn write(storage: Arc<dyn Storage>, meta: Meta) -> Result<Self, StorageError> {
+        let next = Meta { seq: meta.seq + 1, ..meta.clone() };
+        let (first, second) = if meta.seq.is_multiple_of(2) { (&meta, &next) } else { (&next, &meta) };
+        let mut bytes = Vec::with_capacity(META_LEN);
+        for slot in [first, first, second, second] {
+            bytes.extend_from_slice(&slot.encode());
+        }
+        match storage.remove(META_TEMPORARY) {
+            Ok(()) | Err(StorageError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let file = storage.create(META_TEMPORARY)?;
+        file.write_at(&bytes, 0)?;
+        file.sync()?;
+        Ok(Self { storage, meta: next })
+    }
+
+    /// Gives it the name. After an error nobody knows which of the two files is META.
+    pub(super) fn put_in_place(self) -> Result<MetaWriter, StorageError> {
+        self.storage.rename(META_TEMPORARY, META_FILE)?;
+        self.storage.sync_dir()?;
+        MetaWriter::resume(self.storage, self.meta)
     }
 }
 

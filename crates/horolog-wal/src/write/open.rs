@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use horolog_storage::Storage;
 
-use super::meta::MetaWriter;
+use super::meta::{MetaWriter, NewMeta};
 use super::retire::Linked;
 use super::spare::{BlankSegment, Made};
 use super::sync::{Shared, Syncer};
@@ -46,9 +46,8 @@ pub fn open_writer(
     push_link(&mut first, view.cut, epoch, reason);
     copy_undurable(view, &mut first)?;
 
-    let mut meta = open_meta(&storage, view)?;
-    let made = make_segment(&storage, view, &mut meta, epoch, blocks_for(&first, options)?)?;
-    meta.update(|meta| announce(meta, &made, view.head_id()))?;
+    let blocks = blocks_for(&first, options)?;
+    let (made, meta) = begin_segment(&storage, view, epoch, blocks)?;
 
     let mut writer = begin(storage, view, options, &made, meta, now_ms);
     let syncer = Syncer { shared: Arc::clone(&writer.shared) };
@@ -86,70 +85,89 @@ fn check_view(storage: &dyn Storage, view: &LogView, options: &LogOptions) -> Re
     }
 }
 
-/// META comes first. Until it says that the log is active, all that is made is made again by the next opening.
-fn open_meta(storage: &Arc<dyn Storage>, view: &LogView) -> Result<MetaWriter, LogError> {
-    let storage = Arc::clone(storage);
-    Ok(match &view.meta {
-        Some(meta) => {
-            // A process that died may have left META under a name that is not durable. No segment may outlive it.
-            storage.sync_dir()?;
-            MetaWriter::resume(storage, meta.clone())?
-        }
-        None => {
-            let uuid = new_identity(&*storage)?;
-            MetaWriter::create(storage, uuid)?
-        }
-    })
+/// META comes first. Until it says that the log is active, all that is made is made again by the next opening; META too, for its
+/// name may never have become durable, and a segment without META would be refused.
+fn meta_before(storage: &Arc<dyn Storage>, view: &LogView) -> Result<Meta, LogError> {
+    let begun = match &view.meta {
+        Some(meta) if meta.state == MetaState::Active => return Ok(meta.clone()),
+        Some(meta) => MetaWriter::place(Arc::clone(storage), Meta { seq: meta.seq + 1, ..meta.clone() })?,
+        None => MetaWriter::create(Arc::clone(storage), new_identity(&**storage)?)?,
+    };
+    Ok(begun.meta().clone())
 }
 
-/// Makes the segment. On a full disk the spares of the process before are given up for it, so that a full disk keeps
-/// nobody from opening what it already holds.
-fn make_segment(
+/// Makes the segment and lists it. On a full disk the spares of the process before are given up for it, so that a full disk
+/// keeps nobody from opening what it already holds.
+fn begin_segment(
     storage: &Arc<dyn Storage>,
     view: &LogView,
-    meta: &mut MetaWriter,
     epoch: u64,
     blocks: u32,
-) -> Result<Made, LogError> {
-    let uuid = meta.meta().uuid;
+) -> Result<(Made, MetaWriter), LogError> {
+    let before = meta_before(storage, view)?;
+    let uuid = before.uuid;
     let blank = |id| BlankSegment { storage: Arc::clone(storage), uuid, epoch, id, blocks, recycled: None };
-    let made = blank(view.next_id).make(LogError::from);
-    match made {
-        Err(error) if error.is_full() && view.state == LogState::Log => {
-            if !give_up_spares(&**storage, view, meta)? {
-                return Err(error);
-            }
-            blank(view.next_id + 1).make(LogError::from)
-        }
-        made => made,
+    match make_and_list(blank(view.next_id), before.clone(), view.head_id()) {
+        Err(error) if error.is_full() => match give_up_spares(storage, view, before)? {
+            Some(before) => make_and_list(blank(view.next_id + 1), before, view.head_id()),
+            None => Err(error),
+        },
+        begun => begun,
     }
 }
 
-/// Removes what was never used, once both pairs of slots have forgotten it. A sealed head keeps what is listed after it:
-/// without it META would look like an old one.
-fn give_up_spares(storage: &dyn Storage, view: &LogView, meta: &mut MetaWriter) -> Result<bool, LogError> {
-    let head = view.head_id();
-    let spares: Vec<_> = view.segments.iter().filter(|segment| segment.id > head).collect();
-    if spares.is_empty() || view.parts.last().is_some_and(|part| part.sealed) {
-        return Ok(false);
+fn make_and_list(blank: BlankSegment, before: Meta, head: u64) -> Result<(Made, MetaWriter), LogError> {
+    let storage = Arc::clone(&blank.storage);
+    let made = blank.make(LogError::from)?;
+    match NewMeta::write(Arc::clone(&storage), announced(before, &made, head)) {
+        Ok(meta) => Ok((made, meta.put_in_place()?)),
+        Err(error) => {
+            // Nobody knows of it, and its room is wanted.
+            let _ = storage.remove(&segment_name(made.header.segment_id));
+            Err(error.into())
+        }
     }
+}
+
+/// Removes what was never used, once both pairs of slots have forgotten it; there is no room for a new META. Gives what META
+/// says then. A sealed head keeps what is listed after it: without it META would look like an old one.
+fn give_up_spares(
+    storage: &Arc<dyn Storage>,
+    view: &LogView,
+    before: Meta,
+) -> Result<Option<Meta>, LogError> {
+    let head = view.head_id();
+    let spares: Vec<_> =
+        view.segments.iter().filter(|segment| segment.id > head && is_ours(segment)).collect();
+    let is_sealed = view.parts.last().is_some_and(|part| part.sealed);
+    if spares.is_empty() || is_sealed || view.state == LogState::Empty {
+        return Ok(None);
+    }
+    // A process that died may have left META under a name that is not durable.
+    storage.sync_dir()?;
+    let mut meta = MetaWriter::resume(Arc::clone(storage), before)?;
     meta.update(|meta| meta.listed.retain(|listed| listed.segment_id <= head))?;
     meta.confirm()?;
-    for spare in spares.into_iter().filter(|spare| is_ours(spare)) {
+    for spare in spares {
         storage.remove(&spare.name)?;
     }
     // The room is free when the names are gone for good.
     storage.sync_dir()?;
-    Ok(true)
+    Ok(Some(meta.meta().clone()))
 }
 
 /// The new segment is listed beside those that the old truth needs: the head that was read, and what leads to it. Those
 /// that are newer were judged, and are forgotten.
-fn announce(meta: &mut Meta, made: &Made, head: u64) {
+///
+/// META is a new file: in a life before this one the sync of the directory may have failed that was to make the name of the
+/// old one durable, and no later sync answers for that.
+fn announced(mut meta: Meta, made: &Made, head: u64) -> Meta {
+    meta.seq += 1;
     meta.epoch = made.header.epoch;
     meta.listed.retain(|listed| listed.segment_id <= head);
     meta.listed.push(Listed::of(&made.header));
     meta.next_segment = made.header.segment_id + 1;
+    meta
 }
 
 /// The new segment is the truth.
