@@ -108,10 +108,13 @@ fn begin_segment(
     let uuid = before.uuid;
     let blank = |id| BlankSegment { storage: Arc::clone(storage), uuid, epoch, id, blocks, recycled: None };
     match make_and_list(blank(view.next_id), before.clone(), view.head_id()) {
-        Err(error) if error.is_full() => match give_up_spares(storage, view, before)? {
-            Some(before) => make_and_list(blank(view.next_id + 1), before, view.head_id()),
-            None => Err(error),
-        },
+        Err(error) if error.is_full() => {
+            let Some(mut meta) = give_up_spares(storage, view, before)? else { return Err(error) };
+            let made = blank(view.next_id + 1).make(LogError::from)?;
+            // There is no room for a new META.
+            meta.update(|meta| announce(meta, &made, view.head_id()))?;
+            Ok((made, meta))
+        }
         begun => begun,
     }
 }
@@ -119,7 +122,9 @@ fn begin_segment(
 fn make_and_list(blank: BlankSegment, before: Meta, head: u64) -> Result<(Made, MetaWriter), LogError> {
     let storage = Arc::clone(&blank.storage);
     let made = blank.make(LogError::from)?;
-    match NewMeta::write(Arc::clone(&storage), announced(before, &made, head)) {
+    let mut announced = Meta { seq: before.seq + 1, ..before };
+    announce(&mut announced, &made, head);
+    match NewMeta::write(Arc::clone(&storage), announced) {
         Ok(meta) => Ok((made, meta.put_in_place()?)),
         Err(error) => {
             // Nobody knows of it, and its room is wanted.
@@ -129,13 +134,13 @@ fn make_and_list(blank: BlankSegment, before: Meta, head: u64) -> Result<(Made, 
     }
 }
 
-/// Removes what was never used, once both pairs of slots have forgotten it; there is no room for a new META. Gives what META
-/// says then. A sealed head keeps what is listed after it: without it META would look like an old one.
+/// Removes what was never used, once both pairs of slots have forgotten it; META is written in place, as there is no room for a
+/// new one. `None` if there is nothing to give up. A sealed head keeps what is listed after it: without it META would look like an old one.
 fn give_up_spares(
     storage: &Arc<dyn Storage>,
     view: &LogView,
     before: Meta,
-) -> Result<Option<Meta>, LogError> {
+) -> Result<Option<MetaWriter>, LogError> {
     let head = view.head_id();
     let spares: Vec<_> =
         view.segments.iter().filter(|segment| segment.id > head && is_ours(segment)).collect();
@@ -153,7 +158,7 @@ fn give_up_spares(
     }
     // The room is free when the names are gone for good.
     storage.sync_dir()?;
-    Ok(Some(meta.meta().clone()))
+    Ok(Some(meta))
 }
 
 /// The new segment is listed beside those that the old truth needs: the head that was read, and what leads to it. Those
@@ -161,13 +166,11 @@ fn give_up_spares(
 ///
 /// META is a new file: in a life before this one the sync of the directory may have failed that was to make the name of the
 /// old one durable, and no later sync answers for that.
-fn announced(mut meta: Meta, made: &Made, head: u64) -> Meta {
-    meta.seq += 1;
+fn announce(meta: &mut Meta, made: &Made, head: u64) {
     meta.epoch = made.header.epoch;
     meta.listed.retain(|listed| listed.segment_id <= head);
     meta.listed.push(Listed::of(&made.header));
     meta.next_segment = made.header.segment_id + 1;
-    meta
 }
 
 /// The new segment is the truth.
