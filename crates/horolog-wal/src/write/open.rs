@@ -96,8 +96,7 @@ fn meta_before(storage: &Arc<dyn Storage>, view: &LogView) -> Result<Meta, LogEr
     Ok(begun.meta().clone())
 }
 
-/// Makes the segment and lists it. On a full disk the spares of the process before are given up for it, so that a full disk
-/// keeps nobody from opening what it already holds.
+/// Makes the segment, and a META that lists it.
 fn begin_segment(
     storage: &Arc<dyn Storage>,
     view: &LogView,
@@ -105,60 +104,19 @@ fn begin_segment(
     blocks: u32,
 ) -> Result<(Made, MetaWriter), LogError> {
     let before = meta_before(storage, view)?;
-    let uuid = before.uuid;
-    let blank = |id| BlankSegment { storage: Arc::clone(storage), uuid, epoch, id, blocks, recycled: None };
-    match make_and_list(blank(view.next_id), before.clone(), view.head_id()) {
-        Err(error) if error.is_full() => {
-            let Some(mut meta) = give_up_spares(storage, view, before)? else { return Err(error) };
-            let made = blank(view.next_id + 1).make(LogError::from)?;
-            // There is no room for a new META.
-            meta.update(|meta| announce(meta, &made, view.head_id()))?;
-            Ok((made, meta))
-        }
-        begun => begun,
-    }
-}
-
-fn make_and_list(blank: BlankSegment, before: Meta, head: u64) -> Result<(Made, MetaWriter), LogError> {
-    let storage = Arc::clone(&blank.storage);
+    let (uuid, id) = (before.uuid, view.next_id);
+    let blank = BlankSegment { storage: Arc::clone(storage), uuid, epoch, id, blocks, recycled: None };
     let made = blank.make(LogError::from)?;
     let mut announced = Meta { seq: before.seq + 1, ..before };
-    announce(&mut announced, &made, head);
-    match NewMeta::write(Arc::clone(&storage), announced) {
+    announce(&mut announced, &made, view.head_id());
+    match NewMeta::write(Arc::clone(storage), announced) {
         Ok(meta) => Ok((made, meta.put_in_place()?)),
         Err(error) => {
-            // Nobody knows of it, and its room is wanted.
-            let _ = storage.remove(&segment_name(made.header.segment_id));
+            // Nobody knows of the segment, and on a full disk its room is wanted.
+            let _ = storage.remove(&segment_name(id));
             Err(error.into())
         }
     }
-}
-
-/// Removes what was never used, once both pairs of slots have forgotten it; META is written in place, as there is no room for a
-/// new one. `None` if there is nothing to give up. A sealed head keeps what is listed after it: without it META would look like an old one.
-fn give_up_spares(
-    storage: &Arc<dyn Storage>,
-    view: &LogView,
-    before: Meta,
-) -> Result<Option<MetaWriter>, LogError> {
-    let head = view.head_id();
-    let spares: Vec<_> =
-        view.segments.iter().filter(|segment| segment.id > head && is_ours(segment)).collect();
-    let is_sealed = view.parts.last().is_some_and(|part| part.sealed);
-    if spares.is_empty() || is_sealed || view.state == LogState::Empty {
-        return Ok(None);
-    }
-    // A process that died may have left META under a name that is not durable.
-    storage.sync_dir()?;
-    let mut meta = MetaWriter::resume(Arc::clone(storage), before)?;
-    meta.update(|meta| meta.listed.retain(|listed| listed.segment_id <= head))?;
-    meta.confirm()?;
-    for spare in spares {
-        storage.remove(&spare.name)?;
-    }
-    // The room is free when the names are gone for good.
-    storage.sync_dir()?;
-    Ok(Some(meta))
 }
 
 /// The new segment is listed beside those that the old truth needs: the head that was read, and what leads to it. Those

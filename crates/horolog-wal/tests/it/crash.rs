@@ -107,26 +107,6 @@ fn a_crash_at_any_step_of_opening_leaves_the_previous_truth() {
     }
 }
 
-/// The same on a full disk, where the spares of the process before are given up first.
-#[test]
-fn a_crash_at_any_step_of_opening_on_a_full_disk_leaves_the_previous_truth() {
-    for seed in 0..4 {
-        let disk = mem(seed);
-        let mut rig = Rig::new(disk.clone());
-        (0..3).for_each(|_| rig.commit());
-        assert!(rig.prepare());
-        let (model, acked) = (rig.model, rig.acked);
-        for halt in 0..40 {
-            let again = Arc::new(disk.process_kill());
-            again.set_capacity_bytes(Some(again.used_bytes()));
-            again.halt_after(halt);
-            let opened = Rig::open(again.clone(), model.clone(), acked, 1).is_ok();
-            let after = again.power_cut(&mut keeper(&mut Rng::new(seed + halt)));
-            assert_eq!(records(&read(&after).unwrap()), model, "{halt}: {opened}");
-        }
-    }
-}
-
 /// The machine stops after each step around a rotation, with and without a spare.
 #[test]
 fn a_crash_at_any_step_of_a_rotation_loses_nothing_promised() {

@@ -442,41 +442,6 @@ fn a_full_disk_at_a_rotation_writes_nothing_and_service_resumes() {
     }
 }
 
-/// A restart must not need more room than the process before it had.
-#[test]
-fn a_full_disk_keeps_nobody_from_opening_what_it_holds() {
-    for (spares, opens) in [(0, false), (1, true), (2, true)] {
-        let disk = mem(1);
-        let mut rig = Rig::new(disk.clone());
-        (0..spares).for_each(|n| {
-            while !rig.prepare() {
-                rig.commit();
-            }
-            assert_eq!(read(&*disk).unwrap().segments.len(), n + 2);
-        });
-        rig.commit();
-        let (model, acked) = (rig.model.clone(), rig.acked);
-        // The process ends: what it had open would take room even without a name.
-        drop(rig);
-        disk.set_capacity_bytes(Some(disk.used_bytes()));
-        let before = disk.files();
-        match Rig::open(disk.clone(), model.clone(), acked, 1) {
-            Ok(again) => {
-                assert!(opens);
-                check(&read(&*disk).unwrap(), again.model, again.acked);
-            }
-            Err(error) => {
-                assert!(!opens && error.is_full(), "{spares}: {error}");
-                assert_eq!(disk.files(), before);
-                disk.set_capacity_bytes(None);
-            }
-        }
-        let model = check(&read(&*disk).unwrap(), model, acked);
-        disk.set_capacity_bytes(None);
-        Rig::open(disk.clone(), model, acked, 2).unwrap().commit();
-    }
-}
-
 /// Which of the two syncs, or of the three writes, belongs to what: the new file, its name, META.
 #[test]
 fn a_directory_or_a_meta_that_cannot_be_written_for_certain_poisons() {
