@@ -227,71 +227,58 @@ impl Taste {
         }
     }
 
-    /// A fault, and now and then the crash that shows what it did.
+    /// A fault, and the crash that shows what it did; or time to notice it and to heal.
     fn trouble(&mut self, steps: &mut Vec<Step>) {
-        let class = self.rng.pick(&self.classes.clone()).copied();
-        let soon = u64::from(self.number(8));
-        match class {
-            None | Some(Class::Crash) => self.crash(steps),
-            Some(Class::Damage) => {
-                for _ in 0..1 + self.number(8) / 7 {
-                    steps.push(self.damage());
-                }
-                self.crash(steps);
-            }
-            Some(Class::Read) => {
-                steps.push(if self.one_in(2) {
-                    Step::Unreadable { file: self.any(), block: self.number(10), blocks: self.number(4) }
-                } else {
-                    let stale = self.number(2);
-                    Step::WrongRead { stale, after: self.number(12), file: self.any(), block: self.any() }
-                });
-                self.crash(steps);
-            }
-            Some(Class::Lie) => steps.push(if self.one_in(2) {
-                Step::LoseWrite { after: self.number(soon), file: self.number(3) }
-            } else {
-                Step::StrayWrite { after: self.number(soon), file: self.any(), block: self.any() }
-            }),
-            Some(Class::Write) => {
-                let bytes = if self.one_in(2) { 0 } else { self.number(5_000) };
-                let (after, errno, file) = (self.number(soon), self.number(8), self.number(3));
-                steps.push(Step::FailWrite { after, errno, bytes, file });
-            }
-            Some(Class::Sync) => {
-                let (after, how, file) = (self.number(soon), self.number(4), self.number(3));
-                steps.push(Step::FailSync { after, how, delay: self.number(20), file });
-            }
-            Some(Class::Full) => steps.push(match self.number(3) {
-                0 | 1 => Step::Capacity { kib: self.number(100) },
-                _ => Step::Space {},
-            }),
-            Some(Class::Names) => {
-                let (op, after, errno, times) =
-                    (self.number(6), self.number(3), self.number(8), self.number(3));
-                steps.push(Step::FailName { op, after, errno, times });
-            }
-            Some(Class::Opening) => {
-                let (op, errno) = (self.number(10), self.number(8));
-                let (after, times) = (self.number(12), self.number(2));
-                steps.push(Step::FailOpening { op, after, errno, times });
-                self.crash(steps);
-            }
-            Some(Class::Clock) => steps.push(Step::WallBack { ms: self.number(10_000) }),
-            Some(Class::Lock) => {
-                steps.push(Step::Locked { tries: self.number(6) });
-                self.crash(steps);
-            }
-            Some(Class::Halt) => {
-                self.halt(steps);
-                self.crash(steps);
-                return;
-            }
+        let class = self.rng.pick(&self.classes).copied().unwrap_or(Class::Crash);
+        if class == Class::Halt {
+            self.halt(steps);
+            return self.crash(steps);
+        }
+        steps.extend(self.fault(class));
+        let needs_a_crash = [Class::Crash, Class::Damage, Class::Read, Class::Opening, Class::Lock];
+        if needs_a_crash.contains(&class) {
+            self.crash(steps);
         }
         if self.one_in(2) {
             self.work(steps);
             steps.push(Step::Heal {});
         }
+    }
+
+    fn fault(&mut self, class: Class) -> Vec<Step> {
+        let soon = u64::from(self.number(8));
+        let (after, file) = (self.number(soon), self.number(3));
+        let one = match class {
+            Class::Crash | Class::Halt => return Vec::new(),
+            Class::Damage => return (0..1 + self.number(8) / 7).map(|_| self.damage()).collect(),
+            Class::Read if self.one_in(2) => {
+                Step::Unreadable { file: self.any(), block: self.number(10), blocks: self.number(4) }
+            }
+            Class::Read => {
+                let stale = self.number(2);
+                Step::WrongRead { stale, after: self.number(12), file: self.any(), block: self.any() }
+            }
+            Class::Lie if self.one_in(2) => Step::LoseWrite { after, file },
+            Class::Lie => Step::StrayWrite { after, file: self.any(), block: self.any() },
+            Class::Write => {
+                let bytes = if self.one_in(2) { 0 } else { self.number(5_000) };
+                Step::FailWrite { after, errno: self.number(8), bytes, file }
+            }
+            Class::Sync => Step::FailSync { after, how: self.number(4), delay: self.number(20), file },
+            Class::Full if self.one_in(3) => Step::Space {},
+            Class::Full => Step::Capacity { kib: self.number(100) },
+            Class::Names => {
+                let (op, after, errno) = (self.number(6), self.number(3), self.number(8));
+                Step::FailName { op, after, errno, times: self.number(3) }
+            }
+            Class::Opening => {
+                let (op, after, errno) = (self.number(10), self.number(12), self.number(8));
+                Step::FailOpening { op, after, errno, times: self.number(2) }
+            }
+            Class::Clock => Step::WallBack { ms: self.number(10_000) },
+            Class::Lock => Step::Locked { tries: self.number(6) },
+        };
+        vec![one]
     }
 
     /// The machine stops: anywhere, in a rotation, or while a failed log is healed.

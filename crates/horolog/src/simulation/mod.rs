@@ -84,3 +84,29 @@ fn run_steps(steps: &[Step]) -> Result<Counts, Box<Broken>> {
 fn text(steps: &[Step]) -> String {
     steps.iter().map(|step| format!("{step}\n")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::run_trace;
+
+    /// Each was shrunk from a run that broke a promise.
+    const FOUND: [&str; 2] = [
+        "world\nfail-name op=4 after=1\nfail-sync\nafter\nflush\nheal\nshutdown\ncrash cut=1",
+        "world\nafter\nflush\nafter\ndamage how=3 at=26859 with=32620\nflush\nafter\ntake\nperform\n\
+         cut-opening changes=13\ncrash",
+    ];
+
+    #[test]
+    fn traces_that_broke_a_promise_break_none_any_more() {
+        for trace in FOUND {
+            run_trace(trace).unwrap_or_else(|broken| panic!("{}\n{trace}", broken.violation));
+        }
+    }
+
+    #[test]
+    fn a_trace_that_cannot_be_read_is_told() {
+        assert!(
+            run_trace("world\nno-such-step").is_err_and(|broken| broken.violation.contains("no-such-step"))
+        );
+    }
+}
