@@ -63,9 +63,10 @@ impl World {
         let (kind, failed_before) = (kind_of(&job), self.armed.sync_failed);
         self.disk.trace(self.armed.may_fail);
         let outcome = perform(&*node.journal, job);
-        let fails = self.armed.may_fail && self.disk.take_trace().iter().any(is_failed_sync);
+        let trace = if self.armed.may_fail { self.disk.take_trace() } else { Vec::new() };
+        let fails = trace.iter().any(counts_and_fails);
         self.armed.sync_failed |= fails;
-        self.armed.reverts |= self.armed.may_revert && fails;
+        self.armed.reverts |= self.armed.may_revert && trace.iter().any(is_failed_sync);
         let is_ok = outcome.result.is_ok();
         // Healing goes on in other files, and a log that has ended wants no spare.
         let over = failed_before && !matches!(outcome.job, Job::Spare | Job::Heal { .. });
@@ -241,9 +242,11 @@ fn kind_of(job: &Job) -> u64 {
     }
 }
 
-/// A sync of something that counts: a file that is still being made is given up, and no harm is done.
 fn is_failed_sync(line: &Traced) -> bool {
-    matches!(line.op, Op::Sync | Op::SyncDir)
-        && !line.name.ends_with(".tmp")
-        && !line.outcome.starts_with("ok")
+    matches!(line.op, Op::Sync | Op::SyncDir) && !line.outcome.starts_with("ok")
+}
+
+/// A failed sync of a file that is not still being made: such a one is given up, and no harm is done.
+fn counts_and_fails(line: &Traced) -> bool {
+    is_failed_sync(line) && !line.name.ends_with(".tmp")
 }
