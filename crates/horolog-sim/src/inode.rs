@@ -241,14 +241,20 @@ impl Inode {
 
     /// Flips bits of one byte wherever the file has it. Says whether there is such a byte.
     pub(crate) fn flip(&mut self, offset: u64, mask: u8) -> bool {
-        for image in [&mut self.cache, &mut self.device, &mut self.medium] {
+        let sector = offset / SECTOR_LEN as u64;
+        // Beyond the medium's end the device has zeros of nobody's, but for what was handed to it.
+        let is_handed =
+            self.versions.iter().any(|version| version.sector == sector && version.place == Place::Handed);
+        let on_device = is_handed || offset < self.medium.len();
+        for (image, is_there) in
+            [(&mut self.cache, true), (&mut self.device, on_device), (&mut self.medium, true)]
+        {
             let mut byte = [0];
             image.read(&mut byte, offset);
-            if offset < image.len() {
+            if is_there && offset < image.len() {
                 image.write(&[byte[0] ^ mask], offset);
             }
         }
-        let sector = offset / SECTOR_LEN as u64;
         let within = index(offset % SECTOR_LEN as u64);
         for version in self.versions.iter_mut().filter(|version| version.sector == sector) {
             let at = version.start + within;

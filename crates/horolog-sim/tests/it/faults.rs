@@ -441,3 +441,21 @@ fn no_file_may_grow_beyond_what_a_disk_can_hold() {
     let short = open(&disk).read_at(&mut [0; 2], u64::MAX).unwrap_err();
     assert!(matches!(short, StorageError::ShortRead { len: 0, .. }));
 }
+
+/// Found by the simulation: a byte beyond the medium's end was flipped on a device that had nothing there.
+#[test]
+fn a_flip_of_what_was_never_handed_over_leaves_the_device_as_it_is() {
+    let disk = SimDisk::new(1);
+    let file = disk.create("a").unwrap();
+    file.write_at(&[7; 2048], 0).unwrap();
+    for offset in [0, 700, 2047] {
+        assert!(disk.flip("a", offset, 1));
+        disk.check().unwrap();
+    }
+    disk.write_back(&mut |_| true);
+    assert!(disk.flip("a", 700, 2));
+    disk.check().unwrap();
+    file.sync().unwrap();
+    assert_eq!(disk.medium_bytes("a").unwrap()[700], 7 ^ 1 ^ 2);
+    disk.check().unwrap();
+}
