@@ -83,6 +83,7 @@ fn log_of(view: &LogView) -> Log {
         bad_slots: view.meta_bad_slots,
         durable: view.durable.0,
         valid: view.valid.0,
+        first: view.first_lsn.0,
         torn_bytes: view.torn_bytes,
         clean: view.clean,
         roles: view.segments.iter().map(|it| (it.id, role(it.role))).collect(),

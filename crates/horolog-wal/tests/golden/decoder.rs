@@ -26,6 +26,8 @@ pub(crate) struct Log {
     pub(crate) durable: u64,
     /// V.
     pub(crate) valid: u64,
+    /// The first LSN that can be read.
+    pub(crate) first: u64,
     pub(crate) torn_bytes: u64,
     pub(crate) clean: bool,
     /// By id.
@@ -92,6 +94,7 @@ const LINK: u16 = 1;
 const SEAL: u16 = 2;
 const MARK: u16 = 4;
 const CLEAN: u16 = 8;
+const ID_END: u64 = 1 << 48;
 const LINK_KIND: u8 = 0xF0;
 const SEAL_KIND: u8 = 0xF1;
 const ROTATED: u8 = 2;
@@ -137,6 +140,7 @@ fn read(files: &Files, codec: u16) -> Result<Log, End> {
         bad_slots,
         durable,
         valid,
+        first: chain[chain.len() - 1].batches[0].link.map_or(0, |link| link.last_lsn) + 1,
         torn_bytes,
         clean,
         roles: segments.iter().map(|(id, found)| (*id, role(*id, found.as_ref(), &meta, &chain))).collect(),
@@ -147,7 +151,7 @@ fn read(files: &Files, codec: u16) -> Result<Log, End> {
 /// What a file with the name of a segment is to the log whose chain this is, head first.
 fn role(id: u64, found: Option<&Segment<'_>>, meta: &Meta, chain: &[Walk<'_, '_>]) -> Role {
     let is_listed = meta.listed.iter().any(|listed| listed.id == id);
-    let is_blank = || found.is_some_and(|it| it.bytes[BLOCK..].iter().all(|byte| *byte == 0));
+    let is_blank = || found.is_some_and(|found| Walk::new(found, chain[0].codec).torn_bytes() == 0);
     match chain.iter().position(|walk| walk.segment.id == id) {
         Some(0) => Role::Head,
         Some(_) => Role::Linked,
@@ -238,7 +242,7 @@ fn slot_of(slot: &[u8], place: u64) -> Option<Meta> {
     let next_segment = u64_at(slot, 72);
     let ids: Vec<u64> = meta.listed.iter().map(|listed| listed.id).collect();
     let ascends = ids.windows(2).all(|pair| pair[0] < pair[1]);
-    let in_bounds = ids.iter().all(|id| (1..next_segment).contains(id)) && next_segment <= 1 << 48;
+    let in_bounds = ids.iter().all(|id| (1..next_segment).contains(id)) && next_segment <= ID_END;
     let fits = match slot[104] {
         1 => meta.head_segment == 0 && meta.first_segment == 0,
         2 => ids.first() == Some(&meta.head_segment) && (1..=meta.head_segment).contains(&meta.first_segment),
@@ -268,7 +272,7 @@ fn id_in(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("seg-")?.strip_suffix(".wal")?;
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let id = (digits.len() == 16 && digits.bytes().all(is_digit)).then(|| u64::from_str_radix(digits, 16));
-    id?.ok().filter(|id| (1..1 << 48).contains(id))
+    id?.ok().filter(|id| (1..ID_END).contains(id))
 }
 
 fn read_headers<'a>(files: &'a Files, meta: &Meta) -> Result<Segments<'a>, End> {
@@ -303,8 +307,8 @@ fn segment_of<'a>(id: u64, block: &[u8], bytes: &'a [u8]) -> Option<Segment<'a>>
         && block[65] <= 1
         && is_blank(66, 4088);
     let context = [&block[16..40], &block[48..56]].concat();
-    let (epoch, salt, recycled) = (u64_at(block, 40), u64_at(block, 48), block[65] == 1);
-    fits.then_some(Segment { id, epoch, salt, blocks, recycled, context, bytes })
+    let (epoch, salt) = (u64_at(block, 40), u64_at(block, 48));
+    fits.then(|| Segment { id, epoch, salt, blocks, recycled: block[65] == 1, context, bytes })
 }
 
 /// What META lists is there, and nothing newer has begun without it.
@@ -381,6 +385,12 @@ struct BatchHeader {
     codec: u16,
 }
 
+impl BatchHeader {
+    fn blocks(&self) -> u32 {
+        (64 + u64::from(self.body_len)).div_ceil(BLOCK as u64) as u32
+    }
+}
+
 struct Batch {
     block: u32,
     flags: u16,
@@ -437,8 +447,7 @@ impl<'a, 's> Walk<'a, 's> {
         if header.flags & !(LINK | SEAL | MARK | CLEAN) != 0 || header.codec != self.codec {
             return Err(Refusal::Unknown.into());
         }
-        let taken = 64 + header.body_len as usize;
-        let blocks = taken.div_ceil(BLOCK);
+        let blocks = header.blocks() as usize;
         let begin = self.block as usize * BLOCK;
         let Some(bytes) = self.segment.bytes.get(begin..begin + blocks * BLOCK) else { return Ok(false) };
         let (body, padding) = bytes[64..].split_at(header.body_len as usize);
@@ -542,9 +551,9 @@ impl<'a, 's> Walk<'a, 's> {
     }
 
     /// The stray headers from here to the end of the segment, each with its block.
-    fn stray_headers(&self) -> impl Iterator<Item = (u32, BatchHeader)> {
-        let headers =
-            (self.block..self.segment.blocks).filter_map(|block| Some((block, self.header_at(block)?)));
+    fn strays(&self) -> impl Iterator<Item = (u32, BatchHeader)> {
+        let headers = (self.block..self.segment.blocks)
+            .filter_map(|block| self.header_at(block).map(|header| (block, header)));
         headers.filter(|(block, header)| {
             header.ordinal as usize >= self.batches.len()
                 && header.ordinal < *block
@@ -553,20 +562,11 @@ impl<'a, 's> Walk<'a, 's> {
         })
     }
 
-    /// Their stamps.
-    fn strays(&self) -> impl Iterator<Item = u64> {
-        self.stray_headers().map(|(_, header)| header.stamp)
-    }
-
-    /// From here to the end of the last block that is not blank; in a recycled file, to the end of the last batch of which a
-    /// stray header is left.
     fn torn_bytes(&self) -> u64 {
         if self.segment.recycled {
-            let ends = self.stray_headers().map(|(block, header)| {
-                u64::from(block) + (64 + u64::from(header.body_len)).div_ceil(BLOCK as u64)
-            });
-            let end = ends.max().map_or(self.block.into(), |end| end.min(self.segment.blocks.into()));
-            return (end - u64::from(self.block)) * BLOCK as u64;
+            let end = |(block, header): (u32, BatchHeader)| block + header.blocks();
+            let end = self.strays().map(end).max().map_or(self.block, |end| end.min(self.segment.blocks));
+            return u64::from(end - self.block) * BLOCK as u64;
         }
         let blocks = self.segment.bytes[self.block as usize * BLOCK..].chunks(BLOCK);
         let mut used = blocks.enumerate().filter(|(_, block)| block.iter().any(|byte| *byte != 0));
@@ -578,10 +578,11 @@ impl<'a, 's> Walk<'a, 's> {
 fn durable(meta: &Meta, segments: &Segments<'_>, head: &Walk<'_, '_>, link: LinkBody) -> u64 {
     let mut proofs = vec![meta.witness, link.last_lsn];
     proofs.extend(head.batches.iter().map(|batch| batch.stamp));
-    proofs.extend(head.strays());
+    proofs.extend(head.strays().map(|(_, header)| header.stamp));
     for listed in meta.listed.iter().filter(|listed| listed.id > head.segment.id) {
         if let Some(Some(found)) = segments.get(&listed.id) {
-            proofs.extend(Walk::new(found, head.codec).strays());
+            let strays = Walk::new(found, head.codec);
+            proofs.extend(strays.strays().map(|(_, header)| header.stamp));
         }
     }
     proofs.into_iter().max().unwrap_or(0)

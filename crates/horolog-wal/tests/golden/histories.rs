@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use horolog_sim::{Errno, Fate, Rng, SimDisk};
 use horolog_storage::Op;
-use horolog_wal::LogError;
+use horolog_wal::{LogError, Lsn};
 
 use crate::agreement::agreed;
 use crate::decoder::Verdict;
@@ -16,12 +16,13 @@ use crate::scenes::files_of;
 const CODEC: u16 = 7;
 
 fn step(owner: &mut Owner, rng: &mut Rng) -> Result<(), LogError> {
-    match rng.below(12) {
+    match rng.below(13) {
         0..4 => owner.write(&records(rng)).and_then(|()| owner.sync()),
         4..8 => owner.write(&records(rng)),
         8 => owner.witness(),
         9 => owner.mark(false),
         10 => owner.prepare(),
+        11 => owner.retire_below(Lsn(owner.durable.0 - owner.durable.0.min(rng.below(8)))),
         _ => owner.sync(),
     }
 }
@@ -132,9 +133,15 @@ fn class(verdict: &Verdict) -> &'static str {
     }
 }
 
+/// A segment whose header says that its file was another one's before.
+fn is_recycled(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HOROLOG") && bytes[65] == 1
+}
+
 #[test]
 fn a_decoder_written_from_the_specification_agrees_on_histories_with_crashes_and_damage() {
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut recycled = 0;
     for seed in 0..200 {
         let mut rng = Rng::new(seed);
         let mut disk = Arc::new(SimDisk::new(seed));
@@ -148,6 +155,7 @@ fn a_decoder_written_from_the_specification_agrees_on_histories_with_crashes_and
                 Err(differ) => panic!("seed {seed}, life {life}, {what}: {differ}"),
             };
             check(&files, "undamaged");
+            recycled += files.values().filter(|bytes| is_recycled(bytes)).count();
             for turn in 0..4 {
                 let mut damaged = files.clone();
                 (0..=rng.below(2)).for_each(|_| damage(&mut damaged, &old, &mut rng));
@@ -156,6 +164,7 @@ fn a_decoder_written_from_the_specification_agrees_on_histories_with_crashes_and
             old = files;
         }
     }
+    assert!(recycled > 20, "{recycled} files were another segment's before");
     let classes = ["clean", "damaged", "empty", "lost at the end", "refused", "sound", "torn"];
     assert!(classes.iter().all(|class| seen.get(class).is_some_and(|times| *times >= 20)), "{seen:?}");
 }

@@ -86,6 +86,7 @@ fn two_readers_agree_on_every_field_of_the_header_of_a_segment() {
         sum(&mut segment[..4096]);
     });
     check_said(&said, &["Corruption", "Foreign", "Newer", "Read", "Unknown"]);
+    assert_eq!(said["Read"], 1, "that the file was another segment's before is no damage");
 }
 
 #[test]

@@ -66,6 +66,15 @@ impl Owner {
         Ok(())
     }
 
+    /// Lets go of what is below `lsn`; the files wait to be used again.
+    pub(crate) fn retire_below(&mut self, lsn: Lsn) -> Result<(), LogError> {
+        if let Some(plan) = self.writer.retire_below(lsn) {
+            let retired = plan.carry_out()?;
+            self.writer.offer_retired(retired);
+        }
+        Ok(())
+    }
+
     pub(crate) fn witness(&self) -> Result<(), LogError> {
         self.syncer.witness(self.durable)
     }

@@ -24,7 +24,7 @@ fn facts(view: &LogView) -> String {
     let yes = |is_so| if is_so { "yes" } else { "no" };
     let _ = writeln!(text, "state: {state}\nuuid: {:032x}\nepoch: {}", view.uuid, view.epoch);
     let _ = writeln!(text, "meta_bad_slots: {}", view.meta_bad_slots);
-    let _ = writeln!(text, "durable: {}\nvalid: {}", view.durable, view.valid);
+    let _ = writeln!(text, "first: {}\ndurable: {}\nvalid: {}", view.first_lsn, view.durable, view.valid);
     let _ = writeln!(text, "torn_bytes: {}\nclean: {}", view.torn_bytes, yes(view.clean));
     let _ = writeln!(text, "engine_tick: {}", view.engine_tick);
     for it in &view.segments {
