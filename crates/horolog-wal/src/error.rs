@@ -13,7 +13,7 @@ use crate::lsn::Lsn;
 #[non_exhaustive]
 pub enum LogError {
     /// A file could not be read or written. Reading: never taken for the end of the log. Writing: the writer is
-    /// poisoned, unless the error came while a new segment was prepared, before anything was written to the log.
+    /// poisoned, unless a spare could not be prepared, or the disk was full when a segment had to be made on the spot.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// Acknowledged records are damaged or gone.

@@ -137,8 +137,8 @@ impl Writer {
     /// # Errors
     ///
     /// [`LogError::OutOfOrder`], [`LogError::TooLarge`], [`LogError::Misuse`]: nothing was written, the writer is as before.
-    /// [`LogError::Storage`] while a new segment was prepared (the usual place of a full disk): likewise. Any other
-    /// [`LogError::Storage`] poisons; [`Writer::is_poisoned`] tells them apart.
+    /// [`LogError::Storage`] of a full disk, while a new segment was prepared: likewise. Any other [`LogError::Storage`]
+    /// poisons; [`Writer::is_poisoned`] tells them apart.
     pub fn append(&mut self, batch: &mut BatchBuf, stamp: Stamp, now_ms: u64) -> Result<Appended, LogError> {
         self.shared.check()?;
         self.check_batch(batch)?;
@@ -317,7 +317,11 @@ impl Writer {
         }
         let blocks = self.options.segment_blocks(self.next_segment_bytes(), needed);
         let blank = self.blank(blocks.ok_or(LogError::Misuse(Misuse::SegmentSize))?);
-        let made = blank.make(|error| self.shared.fail(error))?;
+        let made = match blank.make(|error| self.shared.fail(error)) {
+            // There may be room later. Nothing else gets better by waiting, and the owner has a batch to write.
+            Err(LogError::Storage(error)) if !error.is_full() => return Err(self.shared.fail(error)),
+            made => made?,
+        };
         self.shared.list(Listed::of(&made.header))?;
         Ok(made)
     }

@@ -183,6 +183,24 @@ fn what_the_link_of_an_unfinished_healing_knew_is_evidence() {
     assert_eq!((corruption.evidence.file, corruption.evidence.offset), (LogFile::Segment(2), 4096));
 }
 
+/// No spare is there, the next segment cannot be made, and that is not for lack of room: the owner has a batch that it cannot
+/// write, and no reason to wait.
+#[test]
+fn a_segment_that_cannot_be_made_when_it_is_needed_is_healed_like_a_failed_write() {
+    for op in [Op::Create, Op::Write, Op::Sync, Op::Rename] {
+        let disk = mem(1);
+        let mut owner = Owner::open(&disk, Vec::new());
+        // Of 16 blocks the header, the LINK and the SEAL take one each.
+        (0..13).for_each(|_| owner.write(100).map(drop).and_then(|()| owner.sync()).unwrap());
+        disk.fail_next(op, 0, Errno::Io);
+        owner.write(100).unwrap_err();
+        assert!(owner.writer.is_poisoned(), "{op}");
+        owner.heal().unwrap_or_else(|error| panic!("{op}: {error}"));
+        let view = read(&disk.power_cut(&mut || false)).unwrap();
+        assert_eq!(records(&view), owner.model);
+    }
+}
+
 /// The disk recovers at the third try.
 #[test]
 fn healing_can_be_tried_again() {

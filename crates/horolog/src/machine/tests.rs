@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use horolog_recovery::recover;
-use horolog_sim::{Errno, SimDisk};
+use horolog_sim::{Errno, Fault, SimDisk, Trigger};
 use horolog_state::{Anchor, Payload, PayloadView, Request, Retry, When};
 use horolog_storage::Op;
 use horolog_wal::{BatchBuf, LogOptions};
@@ -483,6 +483,24 @@ fn a_healed_engine_has_everything_durable_and_goes_on() {
     world.flush();
     let after = recover(&world.storage.power_cut(&mut || false), &LogOptions::small()).expect("sound").state;
     assert!(after.view(first).is_none() && after.view(second).is_some());
+}
+
+/// No file can be created, for a reason other than room: no spare, and then no segment. When that is over, the engine is healed.
+#[test]
+fn an_engine_whose_next_segment_could_not_be_made_is_healed() {
+    let mut world = World::new(14);
+    world.storage.inject(Fault::Refused(Op::Create, Errno::Io), Trigger::after(0).for_ever());
+    let mut timers = 0;
+    while world.machine.failure().is_none() {
+        world.after(60_000, Durability::Synced);
+        world.flush();
+        timers += 1;
+        assert!(timers < 1_000, "the log never went to another segment");
+    }
+    world.storage.clear_faults();
+    world.heal();
+    let after = recover(&world.storage.power_cut(&mut || false), &LogOptions::small()).expect("sound").state;
+    assert_eq!(after.len(), timers);
 }
 
 /// What happens after a failure is kept for as long as the buffer lasts, and no longer.
