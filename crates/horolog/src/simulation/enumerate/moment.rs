@@ -70,10 +70,14 @@ pub(super) fn is_mutation(line: &Traced) -> bool {
 /// The steps of an opening, by what it does to which file.
 pub(super) fn steps_of_an_opening(lines: &[Traced]) -> Vec<Step> {
     let mut step = Step::Making;
+    // A new META that lists the segment gets its name after the segment has its own.
+    let (mut is_made, mut is_placed) = (false, false);
     let steps = lines.iter().map(|line| {
         let is_segment = line.name.ends_with(".wal") && !line.name.contains(' ');
+        is_placed |= is_made && line.op == Op::Rename && line.name.contains("META");
+        is_made |= line.op == Op::Rename && line.name.contains("seg-");
         step = match (step, line.op) {
-            (Step::Making, Op::Sync) if line.name == "META" => Step::Listed,
+            (Step::Making, Op::SyncDir) if is_placed => Step::Listed,
             (Step::Listed, Op::Write) if is_segment => Step::OpeningLink,
             (Step::OpeningLink, Op::Sync) if is_segment => Step::LinkSynced,
             (Step::LinkSynced, Op::Sync) if line.name == "META" => Step::Head,
