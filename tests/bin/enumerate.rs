@@ -193,15 +193,19 @@ fn matrix(out: &mut dyn Write, all: &Tally) -> io::Result<()> {
 fn summary(out: &mut dyn Write, plans: &[Enumeration], all: &Tally, took: Duration) -> io::Result<()> {
     let depths: Vec<_> =
         plans.iter().map(|plan| format!("{} at depth {}", plan.length, plan.depth)).collect();
-    let subsets = if all.sampled == 0 { "complete" } else { "sampled where it says so" };
-    writeln!(out, "\nsequences of length {}: {subsets}", depths.join(", "))?;
+    let subsets = if all.sampled == 0 { "complete" } else { "complete but for the moments above" };
+    let torn = if plans.iter().any(|plan| plan.every_byte) { "every byte" } else { "bytes 1, 8, 64 and 511" };
     writeln!(
         out,
-        "depth 1: all subsets of what is pending, a process kill; each sector torn, zero and noise by itself"
-    )?;
-    writeln!(
-        out,
-        "depth 2 to {DEPTH_MAX}: nothing, all, each one missing, a process kill, from every subset of depth 1"
+        "\nsequences of length {}: {subsets}, for
+  depth 1: after every operation of the disk, all subsets of the sectors, sizes and names that are
+    pending and differ from the medium, and the death of the process
+  depth 2 to {DEPTH_MAX}: in the opening of each of these, and of each of those in turn, after every
+    operation of the disk: nothing, all, all but one thing, and the death of the process
+sampled, at depth 1: one sector at a time torn at {torn} from either side, zero,
+  or noise (two rolls), with all the rest there; grown files full of noise or of old blocks; no
+  opening is crashed after these",
+        depths.join(", ")
     )?;
     writeln!(out, "{} states in {took:.1?}, {} a second", all.states(), per_second(all.states(), took))
 }

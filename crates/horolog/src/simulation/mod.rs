@@ -25,7 +25,7 @@ mod verdict;
 mod world;
 
 pub use generate::{Class, Size};
-pub(crate) use node::{Node, TICK_LEN};
+pub(crate) use node::{Node, NotOpened, TICK_LEN};
 pub use verdict::Counts;
 
 use step::Step;

@@ -41,22 +41,10 @@ impl Node {
         times: ClockTimes,
     ) -> Result<(Self, State), NotOpened> {
         let read = || recover(&**disk, log_options).map_err(NotOpened::Read);
-        let recovered = read()?;
+        let Recovered { state, log, .. } = read()?;
         let twin = read()?.state;
-        let node = Self::begin(disk, recovered, options, log_options, times).map_err(NotOpened::Write)?;
-        Ok((node, twin))
-    }
-
-    /// Opens for writing what was read.
-    pub(crate) fn begin(
-        disk: &Arc<SimDisk>,
-        Recovered { state, log, .. }: Recovered,
-        options: MachineOptions,
-        log_options: &LogOptions,
-        times: ClockTimes,
-    ) -> Result<Self, LogError> {
         let storage: Arc<dyn Storage> = Arc::clone(disk) as _;
-        let opened = horolog_wal::open_writer(storage, &log, log_options, 0)?;
+        let opened = horolog_wal::open_writer(storage, &log, log_options, 0).map_err(NotOpened::Write)?;
         let epoch = opened.0.epoch().max(state.epoch() + 1);
         let timelines = if state.epoch() == 0 {
             Timelines::begin(options.tick_len, times)
@@ -67,7 +55,7 @@ impl Node {
         let generation_floor = if state.epoch() == 0 { 1_000 } else { 0 };
         let opening = Opening { epoch, generation_floor, reading: timelines.reading(&now) };
         let machine = Machine::open(state, options, opening, &now);
-        Ok(Self { machine, journal: LocalJournal::new(opened, || 0), timelines })
+        Ok((Self { machine, journal: LocalJournal::new(opened, || 0), timelines }, twin))
     }
 
     /// Does a job that the machine offered, and reports it.

@@ -11,7 +11,7 @@ use super::Enumeration;
 use super::ledger::{Breach, Ledger};
 use super::operation::Operation;
 use super::process::Life;
-use super::reading::{Reading, read};
+use super::reading::{Reading, Times, read};
 use super::report::{Verdicts, Violation};
 
 const SECTOR: usize = horolog_sim::SECTOR_LEN;
@@ -42,7 +42,7 @@ impl<'a> Damage<'a> {
         let Life { disk, ledger, .. } = self.plan.live_on(traced, sequence, false)?;
         let writes = disk.take_trace().iter().filter(|line| line.op == Op::Write).count();
         let disk = disk.crash(&mut |_| Fate::Applied);
-        let reading = read(&disk, &ledger)?;
+        let reading = read(&disk, &ledger, Times::Twice)?;
         let rest = Rest { disk, ledger, reading };
         for (name, _) in rest.disk.files() {
             self.rot(&rest, &name)?;
@@ -92,7 +92,7 @@ impl<'a> Damage<'a> {
     }
 
     fn judge(&mut self, rest: &Rest, disk: &SimDisk) -> Result<(), Box<Violation>> {
-        match read(disk, &rest.ledger) {
+        match read(disk, &rest.ledger, Times::Once) {
             Err(breach) if breach.refused => self.verdicts.refused += 1,
             Err(breach) => return Err(breach.into()),
             Ok(reading) if reading.valid() < rest.reading.proven() => {

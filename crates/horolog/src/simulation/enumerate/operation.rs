@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// One operation of a sequence. Each is a command or two and the jobs that belong to it: see [`super::script`].
+/// One operation of a sequence. Each is a command or two and the jobs that belong to it; `script.rs` says
+/// which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// A timer, synced.

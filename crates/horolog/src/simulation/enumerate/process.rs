@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use horolog_recovery::recover;
 use horolog_sim::{SimDisk, Traced};
 use horolog_state::{Limits, Now};
 use horolog_storage::{LockGuard, Storage};
@@ -18,7 +17,7 @@ use super::moment::{Moment, Positions, Step, is_mutation, steps_of_a_write, step
 use crate::clock::ClockTimes;
 use crate::machine::{Begun, Job, MachineOptions};
 use crate::shell::{Hand, Heart};
-use crate::simulation::{Node, TICK_LEN};
+use crate::simulation::{Node, NotOpened, TICK_LEN};
 use crate::timer::Durability;
 
 const MS: u64 = 1_000_000;
@@ -108,12 +107,9 @@ impl Process {
     /// take what is behind `floor`.
     pub(super) fn open(mut life: Life, floor: u64) -> Result<Self, Breach> {
         let lock = life.disk.lock().map_err(|error| Breach::refused("I14", error))?;
-        let recovered =
-            recover(&*life.disk, &log_options()).map_err(|error| Breach::refused("I14", error))?;
-        let read = recovered.state.applied().0;
-        life.ledger.check(read, fingerprint(&recovered.state))?;
-        let node = Node::begin(&life.disk, recovered, machine_options(), &log_options(), life.times)
-            .map_err(|error| Breach::refused("I14", error))?;
+        let (node, twin) = Node::open(&life.disk, machine_options(), &log_options(), life.times)?;
+        let read = twin.applied().0;
+        life.ledger.check(read, fingerprint(&twin))?;
         let known = Positions { written: read, applied: read, ..life.positions };
         let before = Positions { durable: floor, ..known };
         life.harvest(before, Positions { durable: read, ..known }, steps_of_an_opening);
@@ -236,6 +232,15 @@ impl Process {
         let after = self.positions();
         self.life.harvest(before, after, steps);
         Ok(self.life.disk.changes() - changes)
+    }
+}
+
+impl From<NotOpened> for Breach {
+    fn from(not_opened: NotOpened) -> Self {
+        match not_opened {
+            NotOpened::Read(error) => Self::refused("I14", error),
+            NotOpened::Write(error) => Self::refused("I14", error),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use super::ledger::{Breach, Ledger};
 use super::moment::{Moment, Step};
 use super::operation::Operation;
 use super::process::{Life, Process};
-use super::reading::{Reading, check_rewrites, check_tidy, read};
+use super::reading::{Reading, Times, check_rewrites, check_tidy, read};
 use super::remains::{Fates, Remains, crashed, every_byte};
 use super::report::{DEPTH_MAX, Tally, Violation};
 use super::table::{Seen, TABLE};
@@ -47,6 +47,15 @@ pub(super) struct Search<'a> {
     pub(super) tally: Tally,
 }
 
+/// What the opening that is being crashed had found.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    /// In the page cache there was the LINK of a rotation, written and not synced.
+    unsynced_link: bool,
+    /// What may be proven durable by what waits there.
+    certain: u64,
+}
+
 /// The circumstances of a crash.
 #[derive(Clone, Copy, Debug)]
 struct Scene<'a> {
@@ -56,7 +65,7 @@ struct Scene<'a> {
     /// What may be proven durable.
     certain: u64,
     depth: u32,
-    after_unsynced_link: bool,
+    past: Past,
 }
 
 /// What a crash left, and what may become of it.
@@ -82,14 +91,14 @@ impl<'a> Search<'a> {
         let life = self.plan.live_on(self.plan.disk(), sequence, true)?;
         check_rewrites(&life.disk)?;
         for moment in &life.moments {
-            self.moment(moment, &life.ledger, 1, false)?;
+            self.moment(moment, &life.ledger, 1, Past::default())?;
         }
         self.tally.sequences += 1;
         Ok(())
     }
 
     /// All that a crash may leave at one moment.
-    fn moment(&mut self, moment: &Moment, ledger: &Ledger, depth: u32, after_unsynced_link: bool) -> Verdict {
+    fn moment(&mut self, moment: &Moment, ledger: &Ledger, depth: u32, past: Past) -> Verdict {
         let remains = Remains::of(&moment.disk);
         count(&mut self.tally.moments, depth);
         self.tally.choices_max = self.tally.choices_max.max(remains.len());
@@ -100,8 +109,8 @@ impl<'a> Search<'a> {
             .valid();
         // Once the copies of an opening are synced, META may say so.
         let is_copied = matches!(moment.step, Step::LinkSynced | Step::Head);
-        let certain = if is_copied { moment.promised.applied } else { least };
-        let scene = Scene { moment, ledger, remains: &remains, certain, depth, after_unsynced_link };
+        let certain = if is_copied { moment.promised.applied } else { least.max(past.certain) };
+        let scene = Scene { moment, ledger, remains: &remains, certain, depth, past };
         if depth > 1 {
             for fates in remains.deviations() {
                 self.cut_and_reopen(&scene, &fates)?;
@@ -146,11 +155,13 @@ impl<'a> Search<'a> {
         Err(Violation::of(breach).before(|| scene.told(fates, false)))
     }
 
+    /// A power cut with these remains.
     fn cut(&mut self, scene: &Scene<'_>, crash: Crash, fates: &Fates) -> Verdict<Reading> {
         let found = self.found(scene, crash, fates).map_err(|it| it.before(|| scene.told(fates, false)))?;
         Ok(found.reading)
     }
 
+    /// The same, and all that can become of the opening after it.
     fn cut_and_reopen(&mut self, scene: &Scene<'_>, fates: &Fates) -> Verdict {
         let told = |violation: Box<Violation>| violation.before(|| scene.told(fates, false));
         let found = self.found(scene, Crash::default(), fates).map_err(told)?;
@@ -168,13 +179,17 @@ impl<'a> Search<'a> {
     /// The process dies, and what it wrote is in the page cache.
     fn kill(&mut self, scene: &Scene<'_>) -> Verdict {
         let promised = scene.moment.promised;
+        let told = |violation: Box<Violation>| violation.before(|| scene.told(&Vec::new(), true));
         let disk = scene.moment.disk.process_kill();
         let image = disk.image_hash();
-        let told = |violation: Box<Violation>| violation.before(|| scene.told(&Vec::new(), true));
         let reading = self.judge(scene, &disk, image, promised.written, true).map_err(told)?;
-        let key = if scene.remains.len() == 0 { image } else { scene.key_of_what_waits(image) };
-        let floor = if scene.remains.len() == 0 { reading.valid() } else { promised.durable };
-        self.reopen(scene, Found { disk, key, reading, killed: true, floor }).map_err(told)
+        if scene.remains.len() == 0 {
+            // What a power cut leaves is the same, and was opened.
+            return Ok(());
+        }
+        let key = scene.key_of_what_waits(image);
+        let found = Found { disk, key, reading, killed: true, floor: promised.durable };
+        self.reopen(scene, found).map_err(told)
     }
 
     /// Reads an image, unless it was read before.
@@ -183,11 +198,13 @@ impl<'a> Search<'a> {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(place) => {
                 count(&mut self.tally.distinct, depth);
-                *place.insert(read(disk, ledger)?)
+                let times = if depth < 3 { Times::Twice } else { Times::Once };
+                *place.insert(read(disk, ledger, times)?)
             }
         })
     }
 
+    /// The verdict on one state.
     fn judge(
         &mut self,
         scene: &Scene<'_>,
@@ -198,21 +215,9 @@ impl<'a> Search<'a> {
     ) -> Verdict<Reading> {
         count(&mut self.tally.tried, scene.depth);
         let reading = self.read(disk, image, scene.ledger, scene.depth)?;
-        let valid = reading.valid();
-        if valid < floor {
-            let what = format_args!("{floor} was promised, and {valid} is read");
-            return Err(Breach::of("I1", what).into());
-        }
-        if valid > scene.moment.promised.applied {
-            return Err(Breach::of("I2", format_args!("{valid} is read, and was not written yet")).into());
-        }
-        scene.ledger.check(valid, reading.fingerprint)?;
-        if reading.proven() > scene.certain {
-            let what = format_args!("{} is proven, and {} is certain", reading.proven(), scene.certain);
-            return Err(Breach::of("D", what).into());
-        }
-        let Scene { moment, depth, after_unsynced_link, .. } = *scene;
-        let seen = Seen { moment, reading: &reading, killed, depth, after_unsynced_link };
+        scene.check(&reading, floor)?;
+        let Scene { moment, depth, past: Past { unsynced_link, .. }, .. } = *scene;
+        let seen = Seen { moment, reading: &reading, killed, depth, after_unsynced_link: unsynced_link };
         for (count, (_, is_reached)) in self.tally.rows.iter_mut().zip(TABLE) {
             *count += u64::from(is_reached(&seen));
         }
@@ -235,10 +240,13 @@ impl<'a> Search<'a> {
         let mut process = Process::open(life, found.floor)?;
         let moments = std::mem::take(&mut process.life.moments);
         let ledger = one_more_timer(process)?;
-        let after_unsynced_link = found.killed && scene.moment.step == Step::RotationLink;
+        let past = Past {
+            unsynced_link: found.killed && scene.moment.step == Step::RotationLink,
+            certain: if found.killed { scene.certain } else { 0 },
+        };
         for moment in &moments {
-            self.moment(moment, &ledger, scene.depth + 1, after_unsynced_link)
-                .map_err(|it| it.before(|| "reopened".to_owned()))?;
+            let verdict = self.moment(moment, &ledger, scene.depth + 1, past);
+            verdict.map_err(|it| it.before(|| "reopened".to_owned()))?;
         }
         Ok(())
     }
@@ -255,7 +263,7 @@ fn one_more_timer(process: Process) -> Result<Ledger, Breach> {
     if disk.counts().open_handles > 0 {
         return Err(Breach::of("I13", "a process ended and files are open"));
     }
-    let reading = read(&disk.crash(&mut |_| Fate::Dropped), &ledger)?;
+    let reading = read(&disk.crash(&mut |_| Fate::Dropped), &ledger, Times::Once)?;
     if reading.valid() != applied {
         return Err(Breach::of(
             "I1",
@@ -267,11 +275,27 @@ fn one_more_timer(process: Process) -> Result<Ledger, Breach> {
 }
 
 impl Scene<'_> {
-    /// Of a page cache over a medium: both images, and what waits between them.
+    /// Invariants 2 and 3 of the module.
+    fn check(&self, reading: &Reading, floor: u64) -> Result<(), Breach> {
+        let (valid, proven) = (reading.valid(), reading.proven());
+        if valid < floor {
+            return Err(Breach::of("I1", format_args!("{floor} was promised, and {valid} is read")));
+        }
+        if valid > self.moment.promised.applied {
+            return Err(Breach::of("I2", format_args!("{valid} is read, and was not asked for yet")));
+        }
+        if proven > self.certain {
+            return Err(Breach::of("D", format_args!("{proven} is proven, and {} is certain", self.certain)));
+        }
+        self.ledger.check(valid, reading.fingerprint)
+    }
+
+    /// Of a page cache over a medium: both images, what waits between them, and what a power cut may do to it.
     fn key_of_what_waits(&self, image: u64) -> u64 {
         let mut hasher = DefaultHasher::new();
         let nothing = crashed(&self.moment.disk, Crash::default(), &self.remains.nothing());
         (image, nothing.image_hash(), &self.remains.pending).hash(&mut hasher);
+        (self.moment.promised.durable, self.certain).hash(&mut hasher);
         hasher.finish()
     }
 
