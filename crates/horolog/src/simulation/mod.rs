@@ -1,7 +1,7 @@
 //! The engine's heart over a simulated disk and simulated clocks: what proves the promises of `docs/durability.md`.
 //!
 //! It is the real machine, the real log and the real recovery. What the threads of an engine do is done by one loop: it takes a
-//! job, does it, reports it, lets time pass, crashes. So a run is a list of decisions ([`step`]), and the same list gives the
+//! job, does it, reports it, lets time pass, crashes. So a run is a list of decisions (`step`), and the same list gives the
 //! same run, byte for byte.
 //!
 //! Built for tests, and with the feature `simulation` for the programs of the package `horolog-tests`. Not for users.
@@ -49,7 +49,7 @@ pub fn rows() -> &'static [&'static str] {
 ///
 /// # Errors
 ///
-/// What did not hold, with the steps as they were generated: see [`shrink`].
+/// What did not hold, with the steps as they were generated: see `shrink`.
 pub fn run_seed(seed: u64, size: &Size) -> Result<Counts, Box<Broken>> {
     run_steps(&generate::generate(seed, size))
 }
