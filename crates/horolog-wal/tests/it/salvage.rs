@@ -432,3 +432,29 @@ fn nothing_is_kept_of_a_log_that_was_never_finished() {
     });
     assert_eq!(look(&history.disk).kept, Lsn::ZERO);
 }
+
+/// A META of an earlier day hides segments from a reader, which refuses them; LINKs lead to them all the same.
+#[test]
+fn an_old_meta_hides_nothing() {
+    let disk = mem(4);
+    let mut rig = Rig::tiny(disk.clone());
+    let (mut old, mut refused) = (Vec::new(), 0);
+    for round in 0..3 {
+        for _ in 0..12 {
+            old.push(disk.bytes("META").unwrap());
+            rig.append_bodies(&[vec![1; 20], vec![2; 50]]).unwrap();
+            rig.sync().unwrap();
+            rig.prepare();
+        }
+        rig = Rig::open(disk.clone(), rig.model, rig.acked, round).unwrap();
+        rig.append_bodies(&[vec![3; 20]]).unwrap();
+        rig.sync().unwrap();
+    }
+    for meta in old {
+        let disk = disk.process_kill();
+        disk.put("META", &meta);
+        refused += u32::from(read(&disk).is_err());
+        assert_eq!(kept(&look(&disk), &rig.model), rig.model.len() as u64);
+    }
+    assert!(refused > 20, "{refused}");
+}
