@@ -11,7 +11,7 @@ use horolog_state::{
     Timeline, TimerId,
 };
 use horolog_storage::Storage;
-use horolog_wal::{BatchBuf, LogOptions, Stamp, open_writer, read_log};
+use horolog_wal::{BatchBuf, LogOptions, Meta, Stamp, open_writer, read_log};
 
 const LEN: TickLen = TickLen::MILLISECOND;
 
@@ -239,4 +239,27 @@ fn generations_are_not_used_up_by_repairs_and_a_repair_without_any_left_is_refus
         }
     }
     unreachable!("there is an end to generations");
+}
+
+/// Records of which only META knows count as well.
+#[test]
+fn the_floor_of_a_repair_rises_with_every_record_that_is_lost() {
+    let disk = log(&[epoch(), put(0, 1)]);
+    let bytes = disk.bytes("META").expect("META");
+    let slots =
+        bytes.chunks(4096).enumerate().map(|(slot, bytes)| Meta::decode(bytes, slot).expect("a slot"));
+    let witness = |meta| Meta { durable_lsn: horolog_wal::Lsn(2 + (1 << 27)), ..meta };
+    let edited: Vec<u8> = slots.flat_map(|meta| witness(meta).encode()).collect();
+    disk.put("META", &edited);
+    assert!(verify(&*disk, &LogOptions::small()).is_err());
+    let (_, done) = repaired(&disk, 2).expect("repaired");
+    assert!(done.generation_floor > 8 + (1 << 27) + (1 << 24), "{}", done.generation_floor);
+}
+
+#[test]
+fn the_elapsed_timeline_goes_on_over_a_repair() {
+    let reading = ClockReading { wall_ns: 7, boottime_ns: 8, boot_id: 9, elapsed_ns: 10 };
+    let clock = record(&Record::Clock(horolog_state::Clock { reading }));
+    let (again, _) = repaired(&log(&[epoch(), clock]), 2).expect("repaired");
+    assert_eq!((again.state.reading(), again.state.epoch()), (reading, 2));
 }

@@ -22,8 +22,8 @@ use crate::lsn::Lsn;
 use crate::options::LogOptions;
 use crate::read::{Boundary, LogState, Salvage, read_log};
 
-/// Whole batches are put together up to about this size.
-const BATCH_BYTES: usize = 256 << 10;
+/// Whole batches are put together up to about this part of a segment.
+const BATCHES_A_SEGMENT: u64 = 8;
 
 /// The first segment of a copy.
 const FIRST_SEGMENT: u64 = 1;
@@ -34,6 +34,7 @@ pub struct LogCopy {
     writer: Writer,
     syncer: Syncer,
     batch: BatchBuf,
+    batch_bytes: u64,
     engine_tick: u64,
 }
 
@@ -68,7 +69,8 @@ impl LogCopy {
         push_link(&mut first, Boundary::ORIGIN, 1, LinkReason::Created);
         writer.write(&mut first, BatchFlags::LINK)?;
         let syncer = Syncer { shared: Arc::clone(&writer.shared) };
-        Ok(Self { writer, syncer, batch: BatchBuf::new(), engine_tick: 0 })
+        let batch_bytes = options.segment_bytes_min / BATCHES_A_SEGMENT;
+        Ok(Self { writer, syncer, batch: BatchBuf::new(), batch_bytes, engine_tick: 0 })
     }
 
     /// Copies the kept records up to `upto`, which ends a batch of theirs. What was written in one batch stays in one.
@@ -85,7 +87,7 @@ impl LogCopy {
             for (_, _, record) in batch.records() {
                 self.batch.copy(record.bytes, record.crc);
             }
-            if self.batch.len_bytes() < BATCH_BYTES { Ok(()) } else { self.flush() }
+            if self.batch.disk_bytes() < self.batch_bytes { Ok(()) } else { self.flush() }
         });
         match copied {
             Ok(()) => self.flush(),

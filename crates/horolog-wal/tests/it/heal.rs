@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use horolog_sim::{Errno, Fate, Pending, Rng, SimDisk};
 use horolog_storage::Op;
-use horolog_wal::{BatchBuf, LinkReason, LogError, LogFile, Lsn, Misuse, SegmentRole, Stamp, Syncer, Writer};
+use horolog_wal::{
+    BatchBuf, LinkReason, LogError, LogFile, Lsn, Misuse, SegmentRole, Stamp, Syncer, Writer, salvage,
+};
 
 use crate::rig::{Model, check, mem, options, read, records};
 
@@ -146,7 +148,9 @@ fn a_crash_at_any_step_of_healing_leaves_what_was_promised() {
                 0 => disk.process_kill(),
                 _ => disk.power_cut(&mut || rng.one_in(2)),
             };
-            let model = check(&read(&after).unwrap(), owner.model, promised);
+            let view = read(&after).unwrap();
+            assert_eq!(salvage(&after, &options()).unwrap().kept, view.valid, "what could be opened is kept");
+            let model = check(&view, owner.model, promised);
             let again = Owner::open(&Arc::new(after), model);
             assert_eq!(again.applied.0, again.model.len() as u64);
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use horolog_sim::{Errno, Rng, SimDisk};
 use horolog_storage::{LOCK_FILE, Op, Storage};
 use horolog_wal::{
-    DamageKind, Fault, LogCopy, LogError, LogState, Lsn, Meta, MetaState, Misuse, Salvage, SalvageRole,
-    salvage,
+    DamageKind, Fault, LogCopy, LogError, LogOptions, LogState, Lsn, Meta, MetaState, Misuse, Salvage,
+    SalvageRole, salvage,
 };
 
 use crate::rig::{Model, Rig, edit_meta, mem, options, read, records};
@@ -122,6 +122,7 @@ fn with_any_byte_flipped_everything_before_it_is_kept_and_nothing_is_made_up() {
                 let before = ends_before(&history, &places, &name, at);
                 assert!(last >= before, "{name} at {at}: kept {last} of {before} before it");
                 assert!(last == history.model.len() as u64 || found.last.0 == history.model.len() as u64);
+                assert!(last == history.model.len() as u64 || found.damage.len() == 1, "{:?}", found.damage);
                 // One batch is gone at most, wherever a header says whose the rest is.
                 if name.ends_with(".wal") && at >= 4096 {
                     assert!(seen.len() + 8 >= history.model.len(), "{name} at {at}: {}", seen.len());
@@ -354,6 +355,28 @@ fn of_two_logs_in_one_directory_the_one_that_meta_names_is_meant() {
     assert!(matches!(salvage(&*history.disk, &options()), Err(LogError::ForeignSegment { .. })));
 }
 
+/// A segment of another history of the same log, whose batches are all valid, and no LINK leads to.
+#[test]
+fn a_segment_that_is_not_the_one_a_link_means_ends_what_is_kept() {
+    let twin = |len: usize| {
+        let disk = mem(6);
+        let mut rig = Rig::tiny(disk.clone());
+        let mut rotations = 0;
+        while rotations < 2 {
+            rotations += u32::from(rig.append_bodies(&[vec![len as u8; len]]).unwrap().rotated);
+            rig.sync().unwrap();
+        }
+        (disk, rig.model)
+    };
+    let ((disk, _), (other, theirs)) = (twin(30), twin(31));
+    let first = &read(&*disk).unwrap().segments[0];
+    disk.put(&first.name, &other.bytes(&first.name).unwrap());
+    let found = look(&disk);
+    assert_eq!(kept(&found, &theirs), first.last_lsn.unwrap().0);
+    assert_eq!(found.damage[0].why, DamageKind::Segment(Fault::LinkMismatch));
+    assert!(found.segments[0].kept.is_some() && found.segments[1].behind.is_some());
+}
+
 #[test]
 fn a_copy_is_begun_in_an_empty_directory_only() {
     let history = rotated();
@@ -371,11 +394,17 @@ fn a_copy_is_begun_in_an_empty_directory_only() {
 /// Wherever the machine stops, there is no log or all of it.
 #[test]
 fn a_copy_is_a_log_when_it_is_finished_and_not_before() {
-    let history = rotated();
-    let found = look(&history.disk);
+    let disk = mem(2);
+    let mut rig = Rig::new(disk.clone());
+    for _ in 0..30 {
+        rig.append_bodies(&[vec![1; 9_000], vec![2; 50]]).unwrap();
+    }
+    rig.sync().unwrap();
+    let found = look(&disk);
     let disk = mem(8);
     disk.keep_moments(true);
-    let mut copy = LogCopy::begin(disk.clone(), &options()).unwrap();
+    let tiny = LogOptions { segment_bytes_min: 64 << 10, segment_bytes_max: 64 << 10, ..options() };
+    let mut copy = LogCopy::begin(disk.clone(), &tiny).unwrap();
     copy.copy(&found, found.kept).unwrap();
     let last = copy.push(9, |body| body.extend(b"and one more")).unwrap();
     copy.finish().unwrap();
@@ -394,6 +423,7 @@ fn a_copy_is_a_log_when_it_is_finished_and_not_before() {
         }
     }
     assert!(outcomes.iter().all(|times| *times > 0), "{outcomes:?}");
+    assert!(read(&*disk).unwrap().segments.len() > 4);
 }
 
 #[test]

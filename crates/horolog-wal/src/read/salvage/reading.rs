@@ -21,8 +21,8 @@ pub(super) struct Reading {
     damage: Vec<Damage>,
     parts: Vec<Part>,
     behind: Vec<Behind>,
-    /// Where the next segment has to continue the log; `None` once there was a gap.
-    at: Option<Boundary>,
+    /// No gap was met yet. A segment of the trunk continues the one before it where its LINK says.
+    is_whole: bool,
     /// Where the newest segment ends. It is damage if anything is lost.
     stop: Option<(u64, u64, Fault)>,
 }
@@ -71,7 +71,7 @@ impl Reading {
             damage: Vec::new(),
             parts: Vec::new(),
             behind: Vec::new(),
-            at: Some(Boundary::ORIGIN),
+            is_whole: true,
             stop: None,
         }
     }
@@ -116,7 +116,7 @@ impl Reading {
         match survey.found.header {
             Ok(header) => self.segment(survey, &header, step.end),
             Err(_) => {
-                self.at = None;
+                self.is_whole = false;
                 Ok(())
             }
         }
@@ -125,7 +125,7 @@ impl Reading {
     /// From here on nothing continues what is kept.
     fn gap(&mut self, segment: u64, offset: u64, why: Fault) {
         self.note(segment, offset, DamageKind::Segment(why));
-        self.at = None;
+        self.is_whole = false;
     }
 
     fn segment(
@@ -143,11 +143,12 @@ impl Reading {
             match piece {
                 Piece::Batch(batch) if is_beyond(&batch, end) => break,
                 Piece::Batch(batch) => {
-                    match self.at {
-                        Some(_) => extend(&mut part, &survey.found, header, &batch, &pieces),
-                        None => behind.widen(&batch),
+                    if self.is_whole {
+                        extend(&mut part, &survey.found, header, &batch, &pieces);
+                    } else {
+                        behind.widen(&batch);
                     }
-                    is_reached = end.is_some_and(|end| ends_at(&batch, end));
+                    is_reached = end.is_some_and(|end| self.reaches(&batch, end));
                 }
                 Piece::Bad { offset, why, is_last: true } if end.is_none() => {
                     self.stop = Some((id, offset, why));
@@ -156,13 +157,17 @@ impl Reading {
             }
         }
         self.parts.extend(part);
-        if end.is_some() && !is_reached && self.at.is_some() {
+        if end.is_some() && !is_reached && self.is_whole {
             self.gap(id, pieces.offset(), Fault::LinkMismatch);
         }
-        // Where no LINK says what follows, what is kept ends here.
-        self.at = self.at.and(end);
         self.behind.extend(behind.range.is_some().then_some(behind));
         Ok(())
+    }
+
+    /// Whether a batch ends where the next segment continues the log. Behind a gap the batch that the LINK means may be the
+    /// one that is gone.
+    fn reaches(&self, batch: &Batch<'_>, end: Boundary) -> bool {
+        batch.last_lsn == end.last_lsn && (batch.chain == end.chain || !self.is_whole)
     }
 
     /// What META lists is there, and the head holds something.
@@ -245,10 +250,6 @@ impl Behind {
             self.range = Some((first, batch.last_lsn));
         }
     }
-}
-
-fn ends_at(batch: &Batch<'_>, end: Boundary) -> bool {
-    (batch.last_lsn, batch.chain) == (end.last_lsn, end.chain)
 }
 
 /// Takes one more batch of a segment. The first one has the LINK: without it there would have been a gap.
