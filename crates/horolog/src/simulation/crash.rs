@@ -15,7 +15,7 @@ use horolog_storage::{LOCK_FILE, Op, Storage};
 use horolog_wal::{LogError, VisitError};
 
 use super::Node;
-use super::evidence::proven;
+use super::evidence::{is_unlisted, proven};
 use super::faults::{Armed, Cut, Lie, OpeningFault, file_name, refuse};
 use super::model::ms;
 use super::node::NotOpened;
@@ -48,6 +48,13 @@ struct Promise {
     exact: Option<Lsn>,
     /// It may be refused: the disk lied, or was damaged.
     may_refuse: bool,
+    /// More than one thing may have gone wrong.
+    several: bool,
+}
+
+impl Promise {
+    const NOTHING: Self =
+        Self { floor: Lsn::ZERO, durable: Lsn::ZERO, exact: None, may_refuse: false, several: false };
 }
 
 /// So many earlier images are kept.
@@ -109,8 +116,7 @@ impl World {
     pub(crate) fn cut_first_opening(&mut self, changes: u32, roll: u32) -> Checked {
         let cut = Cut { changes, cut: 2, roll };
         let armed = Armed { cuts: vec![cut], ..Armed::default() };
-        let nothing = Promise { floor: Lsn::ZERO, durable: Lsn::ZERO, exact: None, may_refuse: false };
-        self.openings(&armed, nothing, Lsn::ZERO, true).map(drop)
+        self.openings(&armed, Promise::NOTHING, Lsn::ZERO, true).map(drop)
     }
 
     /// The end of a shutdown.
@@ -144,8 +150,8 @@ impl World {
         if self.armed.lied == Lie::No {
             self.counts.verdict("crash: opened");
         } else {
-            // A header that never arrived: nobody knows whose file it is.
-            self.strange = true;
+            // A header that never arrived: nobody knows whose file it is. What was believed may stand somewhere yet.
+            (self.strange, self.scarred) = (true, true);
             self.counts.verdict("a disk that lied: opened, and nothing proves more");
         }
         let unclean = closed.is_some() && self.armed.lied == Lie::No && !found.report.clean;
@@ -178,13 +184,11 @@ impl World {
         let positions = self.positions();
         let survives = if is_kill && !self.armed.reverts { positions.written } else { positions.durable };
         match self.armed.lied {
-            Lie::No => Promise {
-                floor: Lsn(survives),
-                durable: Lsn(positions.durable),
-                exact: None,
-                may_refuse: false,
-            },
-            _ => Promise { floor: Lsn::ZERO, durable: Lsn::ZERO, exact: None, may_refuse: true },
+            Lie::No => {
+                let (floor, durable) = (Lsn(survives), Lsn(positions.durable));
+                Promise { floor, durable, several: self.scarred, ..Promise::NOTHING }
+            }
+            _ => Promise { may_refuse: true, several: true, ..Promise::NOTHING },
         }
     }
 
@@ -280,7 +284,7 @@ impl World {
         self.hash.add(valid.0);
         let floor = promise.floor;
         self.must(valid >= floor, Invariant::I1, || format!("read to {valid}, and {floor} was promised"))?;
-        let proven = proven(disk, &|_| false);
+        let proven = proven(disk, &|name| promise.several && is_unlisted(disk, name));
         self.must(valid.0 >= proven, Invariant::I14, || {
             format!("read to {valid}, and {proven} is proven on the disk")
         })?;
@@ -545,12 +549,9 @@ impl World {
         let slots_are_good =
             recover(&*self.disk, &self.sizes.log).is_ok_and(|it| it.report.meta_bad_slots == 0);
         let must_open = done.len() == 1 && first.one_slot && slots_are_good;
-        let promise = Promise {
-            floor: Lsn::ZERO,
-            durable: Lsn::ZERO,
-            exact: must_open.then_some(known),
-            may_refuse: !must_open,
-        };
+        let exact = must_open.then_some(known);
+        let several = done.len() > 1 || self.scarred;
+        let promise = Promise { exact, may_refuse: !must_open, several, ..Promise::NOTHING };
         let found = self.judge(&fork, promise)?;
         let valid = found.as_ref().map(|found| found.report.valid);
         self.counts.verdict(match valid {
@@ -644,7 +645,7 @@ impl World {
             return Ok(());
         }
         let written = Lsn(self.positions().written);
-        let promise = Promise { floor: written, durable: Lsn::ZERO, exact: None, may_refuse: false };
+        let promise = Promise { floor: written, several: self.scarred, ..Promise::NOTHING };
         self.counts.fault("reading beside the writer");
         self.judge(&self.disk.process_kill(), promise).map(drop)
     }

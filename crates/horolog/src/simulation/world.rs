@@ -93,6 +93,8 @@ pub(crate) struct World {
     pub(crate) past: Vec<Arc<SimDisk>>,
     /// Damage has left files behind that nobody removes.
     pub(crate) strange: bool,
+    /// The disk of this directory has lied.
+    pub(crate) scarred: bool,
     /// The epoch of the last opening that came to its end.
     pub(crate) shown_epoch: u64,
 }
@@ -125,6 +127,7 @@ impl World {
             given_up: 0,
             past: Vec::new(),
             strange: false,
+            scarred: false,
             shown_epoch: 0,
         };
         if let Step::World { cut: cut @ 1.., roll, .. } = first {
@@ -141,7 +144,7 @@ impl World {
         (self.model, self.armed) = (Model::default(), Armed::default());
         self.prints.clear();
         self.past.clear();
-        (self.strange, self.shown_epoch) = (false, 0);
+        (self.strange, self.scarred, self.shown_epoch) = (false, false, 0);
         self.open_at_last()
     }
 
