@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use horolog_recovery::{Recovered, RecoveryError, recover, verify};
-use horolog_sim::{Blank, Crash, Fate, Fault, NameOrder, Pending, Place, Rng, SimDisk, Trigger};
+use horolog_sim::{Blank, Crash, Fate, Fault, NameOrder, Pattern, Pending, Place, Rng, SimDisk, Trigger};
 use horolog_state::Lsn;
 use horolog_storage::{LOCK_FILE, Op, Storage};
 use horolog_wal::{LogError, VisitError};
@@ -318,7 +318,7 @@ impl World {
                     self.probe_unreadable(file, block, blocks, known)?
                 }
                 OpeningFault::WrongRead { stale, after, file, block } => {
-                    self.probe_wrong_read(stale, after, file, block, known)?;
+                    self.probe_wrong_read(stale, after, file, block)?;
                 }
                 OpeningFault::Locked { tries } => self.probe_lock(tries)?,
                 OpeningFault::Refused { .. } => {}
@@ -352,7 +352,7 @@ impl World {
     }
 
     /// I14 for F11: what other files prove is still there, or the opening is refused.
-    fn probe_wrong_read(&mut self, stale: bool, after: u32, file: u32, block: u32, known: Lsn) -> Checked {
+    fn probe_wrong_read(&mut self, stale: bool, after: u32, file: u32, block: u32) -> Checked {
         let fork = Arc::new(self.disk.process_kill());
         let (Some(name), Some(other)) = (file_name(&fork, file), file_name(&fork, block)) else {
             return Ok(());
@@ -361,8 +361,9 @@ impl World {
         self.counts.states += 1;
         let offset = u64::from(block % 16) * 4096;
         let fault = if stale { Fault::StaleRead } else { Fault::MisdirectedRead { name: other, offset } };
-        fork.inject(fault, Trigger::after(u64::from(after % 12)));
-        let proven = proven(&fork, &|it| stale || it == name);
+        fork.inject(fault, Trigger::after(u64::from(after % 4)).on(Pattern::is(&name)));
+        // What this file proves was perhaps not to be seen.
+        let proven = proven(&fork, &|it| it == name || (self.scarred && is_unlisted(&fork, it)));
         let opened = Node::open(&fork, self.sizes.machine, &self.sizes.log, self.times());
         let Ok((node, state)) = opened else {
             self.counts.verdict("wrong read: refused");
@@ -375,7 +376,7 @@ impl World {
         self.must(whole, Invariant::I2, || {
             format!("through a wrong read the state at {valid} is none that ever was")
         })?;
-        let enough = valid.0 >= proven.min(known.0) || !stale;
+        let enough = valid.0 >= proven;
         self.must(enough, Invariant::I14, || {
             format!("through a wrong read {valid} was read, and {proven} is proven")
         })
