@@ -11,18 +11,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::meta::MetaWriter;
 use super::retire::Linked;
-use super::spare::Made;
+use super::spare::{BlankSegment, Made};
 use super::sync::{Shared, Syncer};
 use super::writer::{Segment, Writer, push_link};
 use crate::batch_buf::BatchBuf;
 use crate::error::{LogError, Misuse};
 use crate::format::batch::BatchFlags;
 use crate::format::internal::LinkReason;
-use crate::format::meta::{Listed, Meta};
 use crate::format::{BLOCK_LEN, block_offset};
 use crate::lsn::Lsn;
 
@@ -53,8 +51,8 @@ impl Writer {
         }
         self.learn(durable);
         let batches = self.not_durable(batches, durable)?;
-        let made = self.fresh_segment(batches)?;
-        let meta = MetaWriter::place(Arc::clone(&self.storage), self.announced(&made))?;
+        let (blank, newest_kept) = (self.blank_for(batches)?, self.segment.id());
+        let (made, meta) = blank.make_announced(self.shared.last_meta(), newest_kept)?;
         let mut healed = self.continued_in(&made, meta, now_ms);
         healed.write_healed(batches)?;
         let syncer = Syncer { shared: Arc::clone(&healed.shared) };
@@ -83,21 +81,10 @@ impl Writer {
     }
 
     /// Large enough for everything, so that nothing is rotated while the log is healed.
-    fn fresh_segment(&mut self, batches: &[&mut BatchBuf]) -> Result<Made, LogError> {
+    fn blank_for(&mut self, batches: &[&mut BatchBuf]) -> Result<BlankSegment, LogError> {
         let bytes = batches.iter().map(|batch| batch.disk_bytes()).sum::<u64>() + u64::from(BLOCK_LEN);
         let blocks = self.options.segment_blocks(block_offset(self.segment.capacity_blocks()), bytes);
-        self.blank(blocks.ok_or(LogError::Misuse(Misuse::SegmentSize))?).make(LogError::from)
-    }
-
-    /// What META said before, with the fresh segment beside those that were in use. Spares are forgotten: their ids are
-    /// lower than that of the fresh segment.
-    fn announced(&self, made: &Made) -> Meta {
-        let mut meta = self.shared.last_meta();
-        meta.listed.retain(|listed| listed.segment_id <= self.segment.id());
-        meta.listed.push(Listed::of(&made.header));
-        meta.next_segment = made.header.segment_id + 1;
-        meta.seq += 1;
-        meta
+        Ok(self.blank(blocks.ok_or(LogError::Misuse(Misuse::SegmentSize))?))
     }
 
     /// This writer as it was when everything up to `durable` had been written, in another file.
@@ -108,7 +95,7 @@ impl Writer {
             shared: Arc::new(Shared::new(Arc::clone(&made.file), meta)),
             uuid: self.uuid,
             epoch: self.epoch,
-            next_id: AtomicU64::new(self.next_id.load(Ordering::Relaxed)),
+            next_id: self.next_id,
             segment: Segment::new(made, now_ms),
             tail: self.durable,
             chain: self.durable_end.chain,

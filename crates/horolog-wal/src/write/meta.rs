@@ -57,12 +57,6 @@ impl MetaWriter {
         NewMeta::write(storage, meta)?.put_in_place()
     }
 
-    /// Goes on from `meta`, which was read.
-    pub(super) fn resume(storage: Arc<dyn Storage>, meta: Meta) -> Result<Self, StorageError> {
-        let file = storage.open(META_FILE)?;
-        Ok(Self { storage, file, meta, dropped: Vec::new() })
-    }
-
     /// What the last update says.
     pub(super) fn meta(&self) -> &Meta {
         &self.meta
@@ -97,9 +91,7 @@ impl MetaWriter {
         if !self.meta.has_room() {
             return Err(LogError::Misuse(Misuse::TooManySpares));
         }
-        let dropped = self.dropped_ids();
-        self.update(|meta| {
-            meta.settle(head, &dropped);
+        self.settle(head, |meta| {
             let at = meta.listed.partition_point(|listed| listed.segment_id < segment.segment_id);
             meta.listed.insert(at, segment);
             meta.next_segment = meta.next_segment.max(segment.segment_id + 1);
@@ -109,25 +101,25 @@ impl MetaWriter {
 
     /// Notes what is durable.
     pub(super) fn witness(&mut self, durable: Lsn, head: u64) -> Result<(), StorageError> {
-        let dropped = self.dropped_ids();
-        self.update(|meta| {
-            meta.settle(head, &dropped);
-            meta.durable_lsn = meta.durable_lsn.max(durable);
-        })
+        self.settle(head, |meta| meta.durable_lsn = meta.durable_lsn.max(durable))
     }
 
     /// The log begins at `first` from now on. Both pairs of slots say so when this returns.
     pub(super) fn retire(&mut self, first: u64, head: u64) -> Result<(), StorageError> {
-        let dropped = self.dropped_ids();
-        self.update(|meta| {
-            meta.settle(head, &dropped);
-            meta.first_segment = meta.first_segment.max(first);
-        })?;
+        self.settle(head, |meta| meta.first_segment = meta.first_segment.max(first))?;
         self.confirm()
     }
 
-    fn dropped_ids(&self) -> Vec<u64> {
-        self.dropped.iter().map(|(id, _)| *id).collect()
+    /// An update that forgets besides what is not needed any more: what `head` leads to by LINKs, and what will never be
+    /// used.
+    fn settle(&mut self, head: u64, change: impl FnOnce(&mut Meta)) -> Result<(), StorageError> {
+        let dropped: Vec<_> = self.dropped.iter().map(|(id, _)| *id).collect();
+        self.update(|meta| {
+            meta.head_segment = meta.head_segment.max(head);
+            let head = meta.head_segment;
+            meta.listed.retain(|listed| listed.segment_id >= head && !dropped.contains(&listed.segment_id));
+            change(meta);
+        })
     }
 
     /// A listed segment will never be used. Its file goes when both pairs of slots have forgotten it.
@@ -178,15 +170,7 @@ impl NewMeta {
     pub(super) fn put_in_place(self) -> Result<MetaWriter, StorageError> {
         self.storage.rename(META_TEMPORARY, META_FILE)?;
         self.storage.sync_dir()?;
-        MetaWriter::resume(self.storage, self.meta)
-    }
-}
-
-impl Meta {
-    /// Forgets what is not needed any more: what `head` leads to by LINKs, and what will never be used.
-    fn settle(&mut self, head: u64, dropped: &[u64]) {
-        self.head_segment = self.head_segment.max(head);
-        let head = self.head_segment;
-        self.listed.retain(|listed| listed.segment_id >= head && !dropped.contains(&listed.segment_id));
+        let file = self.storage.open(META_FILE)?;
+        Ok(MetaWriter { storage: self.storage, file, meta: self.meta, dropped: Vec::new() })
     }
 }

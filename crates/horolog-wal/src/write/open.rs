@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use horolog_storage::Storage;
 
-use super::meta::{MetaWriter, NewMeta};
+use super::meta::MetaWriter;
 use super::retire::Linked;
 use super::spare::{BlankSegment, Made};
 use super::sync::{Shared, Syncer};
@@ -16,7 +15,7 @@ use crate::batch_buf::BatchBuf;
 use crate::error::{LogError, LogFile, Misuse, Unknown, VisitError};
 use crate::format::batch::BatchFlags;
 use crate::format::internal::LinkReason;
-use crate::format::meta::{Listed, Meta, MetaState};
+use crate::format::meta::{Meta, MetaState};
 use crate::lsn::Lsn;
 use crate::options::LogOptions;
 use crate::read::{LogState, LogView, Part, SegmentReport, read_meta, segment_name};
@@ -47,7 +46,12 @@ pub fn open_writer(
     copy_undurable(view, &mut first)?;
 
     let blocks = blocks_for(&first, options)?;
-    let (made, meta) = begin_segment(&storage, view, epoch, blocks)?;
+    let before = meta_before(&storage, view)?;
+    let (uuid, id) = (before.uuid, view.next_id);
+    let blank = BlankSegment { storage: Arc::clone(&storage), uuid, epoch, id, blocks, recycled: None };
+    // Listed beside those that the old truth needs: the head that was read, and what leads to it. Those that are newer were
+    // judged.
+    let (made, meta) = blank.make_announced(before, view.head_id())?;
 
     let mut writer = begin(storage, view, options, &made, meta, now_ms);
     let syncer = Syncer { shared: Arc::clone(&writer.shared) };
@@ -94,41 +98,6 @@ fn meta_before(storage: &Arc<dyn Storage>, view: &LogView) -> Result<Meta, LogEr
         None => MetaWriter::create(Arc::clone(storage), new_identity(&**storage)?)?,
     };
     Ok(begun.meta().clone())
-}
-
-/// Makes the segment, and a META that lists it.
-fn begin_segment(
-    storage: &Arc<dyn Storage>,
-    view: &LogView,
-    epoch: u64,
-    blocks: u32,
-) -> Result<(Made, MetaWriter), LogError> {
-    let before = meta_before(storage, view)?;
-    let (uuid, id) = (before.uuid, view.next_id);
-    let blank = BlankSegment { storage: Arc::clone(storage), uuid, epoch, id, blocks, recycled: None };
-    let made = blank.make(LogError::from)?;
-    let mut announced = Meta { seq: before.seq + 1, ..before };
-    announce(&mut announced, &made, view.head_id());
-    match NewMeta::write(Arc::clone(storage), announced) {
-        Ok(meta) => Ok((made, meta.put_in_place()?)),
-        Err(error) => {
-            // Nobody knows of the segment, and on a full disk its room is wanted.
-            let _ = storage.remove(&segment_name(id));
-            Err(error.into())
-        }
-    }
-}
-
-/// The new segment is listed beside those that the old truth needs: the head that was read, and what leads to it. Those
-/// that are newer were judged, and are forgotten.
-///
-/// META is a new file: in a life before this one the sync of the directory may have failed that was to make the name of the
-/// old one durable, and no later sync answers for that.
-fn announce(meta: &mut Meta, made: &Made, head: u64) {
-    meta.epoch = made.header.epoch;
-    meta.listed.retain(|listed| listed.segment_id <= head);
-    meta.listed.push(Listed::of(&made.header));
-    meta.next_segment = made.header.segment_id + 1;
 }
 
 /// The new segment is the truth.
@@ -185,7 +154,7 @@ pub(super) fn begin(
         shared: Arc::new(Shared::new(Arc::clone(&made.file), meta)),
         uuid: made.header.uuid,
         epoch: made.header.epoch,
-        next_id: AtomicU64::new(made.header.segment_id + 1),
+        next_id: made.header.segment_id + 1,
         segment: Segment::new(made, now_ms),
         tail: view.durable,
         chain: view.cut.chain,

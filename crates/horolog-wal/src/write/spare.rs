@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use horolog_storage::{File, Storage, StorageError};
 
+use super::meta::{MetaWriter, NewMeta};
 use super::sync::Shared;
 use crate::error::{LogError, Misuse};
-use crate::format::meta::Listed;
+use crate::format::meta::{Listed, Meta};
 use crate::format::segment::SegmentHeader;
 use crate::format::{SEGMENT_ID_END, block_offset};
 use crate::read::{segment_name, temporary_name};
@@ -91,6 +92,30 @@ impl BlankSegment {
         self.storage.sync_dir().map_err(poison)?;
         let file = self.storage.open(&segment_name(self.id))?;
         Ok(Made { header, file })
+    }
+
+    /// Makes the segment, and then a new META: what `before` says, with the segment listed behind those up to
+    /// `newest_kept`. Newer ones are forgotten, they have lower ids than this one.
+    ///
+    /// META is a new file: in this life or one before it a sync may have failed that was to make the old one or its name
+    /// durable, and no later sync answers for that.
+    pub(super) fn make_announced(
+        &self,
+        before: Meta,
+        newest_kept: u64,
+    ) -> Result<(Made, MetaWriter), LogError> {
+        let made = self.make(LogError::from)?;
+        let mut meta = Meta { seq: before.seq + 1, epoch: self.epoch, next_segment: self.id + 1, ..before };
+        meta.listed.retain(|listed| listed.segment_id <= newest_kept);
+        meta.listed.push(Listed::of(&made.header));
+        match NewMeta::write(Arc::clone(&self.storage), meta) {
+            Ok(meta) => Ok((made, meta.put_in_place()?)),
+            Err(error) => {
+                // Nobody knows of the segment, and on a full disk its room is wanted.
+                let _ = self.storage.remove(&segment_name(self.id));
+                Err(error.into())
+            }
+        }
     }
 
     /// The old name is gone for good before the header changes, so that no name ever contradicts its header.

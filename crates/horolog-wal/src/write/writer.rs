@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use horolog_storage::{File, Storage};
 
@@ -46,8 +45,8 @@ pub struct Appended {
 
 /// The one hand that writes the log.
 ///
-/// After a failed write or sync it refuses everything with [`LogError::Poisoned`]. The bytes that were not synced are
-/// still with the owner; the way out is to read the log again and to open a new writer, which starts a new file.
+/// After a failed write or sync it refuses everything with [`LogError::Poisoned`]. The records that were not synced are
+/// still with the owner; [`Writer::heal`] goes on with them in a new file, and so does a new process that opens the log.
 #[derive(Debug)]
 pub struct Writer {
     pub(super) storage: Arc<dyn Storage>,
@@ -55,7 +54,7 @@ pub struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) uuid: u128,
     pub(super) epoch: u64,
-    pub(super) next_id: AtomicU64,
+    pub(super) next_id: u64,
     pub(super) segment: Segment,
     pub(super) tail: Lsn,
     /// The chain value of the last batch.
@@ -239,12 +238,14 @@ impl Writer {
     }
 
     pub(super) fn blank(&mut self, blocks: u32) -> BlankSegment {
+        let id = self.next_id;
+        self.next_id += 1;
         BlankSegment {
             recycled: self.take_recycled(blocks),
             storage: Arc::clone(&self.storage),
             uuid: self.uuid,
             epoch: self.epoch,
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            id,
             blocks,
         }
     }

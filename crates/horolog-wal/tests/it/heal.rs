@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use horolog_sim::{Errno, Fate, Pending, Rng, SimDisk};
+use horolog_sim::{Errno, Fate, Fault, Pattern, Pending, Rng, SimDisk, Trigger};
 use horolog_storage::Op;
 use horolog_wal::{
     BatchBuf, LinkReason, LogError, LogFile, Lsn, Misuse, SegmentRole, Stamp, Syncer, Writer, salvage,
@@ -30,6 +30,17 @@ impl Owner {
         let (writer, syncer) = horolog_wal::open_writer(disk.clone(), &view, &options(), 0).unwrap();
         let applied = writer.tail();
         Self { writer, syncer, kept: Vec::new(), durable: applied, applied, model }
+    }
+
+    /// With one batch durable, and another one whose sync failed.
+    fn failed(disk: &Arc<SimDisk>) -> Self {
+        let mut owner = Self::open(disk, Vec::new());
+        owner.write(10).unwrap();
+        owner.sync().unwrap();
+        owner.write(10).unwrap();
+        disk.fail_next(Op::Sync, 0, Errno::Io);
+        owner.sync().unwrap_err();
+        owner
     }
 
     /// Applies a batch, and tries to write it.
@@ -103,12 +114,7 @@ fn a_healed_log_holds_everything_that_was_applied() {
 #[test]
 fn a_failed_segment_is_left_as_it_is() {
     let disk = mem(1);
-    let mut owner = Owner::open(&disk, Vec::new());
-    owner.write(10).unwrap();
-    owner.sync().unwrap();
-    owner.write(10).unwrap();
-    disk.fail_next(Op::Sync, 0, Errno::Io);
-    owner.sync().unwrap_err();
+    let mut owner = Owner::failed(&disk);
     let failed = disk.bytes(FIRST).unwrap();
     let old = owner.syncer.clone();
     owner.heal().unwrap();
@@ -211,12 +217,7 @@ fn healing_can_be_tried_again() {
     for op in [Op::Create, Op::Write, Op::Sync, Op::Rename, Op::SyncDir] {
         for after in 0..3 {
             let disk = mem(1);
-            let mut owner = Owner::open(&disk, Vec::new());
-            owner.write(10).unwrap();
-            owner.sync().unwrap();
-            owner.write(10).unwrap();
-            disk.fail_next(Op::Sync, 0, Errno::Io);
-            owner.sync().unwrap_err();
+            let mut owner = Owner::failed(&disk);
             for _ in 0..2 {
                 disk.fail_next(op, after, Errno::Io);
                 if owner.heal().is_ok() {
@@ -231,6 +232,23 @@ fn healing_can_be_tried_again() {
             assert_eq!(records(&read(&disk.power_cut(&mut || false)).unwrap()), owner.model);
         }
     }
+}
+
+/// However often it is tried while there is no room.
+#[test]
+fn a_healing_without_room_for_meta_leaves_no_segment_behind() {
+    let disk = mem(1);
+    let mut owner = Owner::failed(&disk);
+    for _ in 0..3 {
+        disk.inject(Fault::Refused(Op::Write, Errno::Full), Trigger::after(0).on(Pattern::is("META.tmp")));
+        let refused = owner.heal();
+        assert!(matches!(&refused, Err(LogError::Storage(error)) if error.is_full()), "{refused:?}");
+        let mut names: Vec<_> = disk.files().into_iter().map(|(name, _)| name).collect();
+        names.retain(|name| name.starts_with("seg-"));
+        assert_eq!(names, [FIRST]);
+    }
+    owner.heal().unwrap();
+    assert_eq!(records(&read(&disk.power_cut(&mut || false)).unwrap()), owner.model);
 }
 
 /// A rotation makes durable what the owner has not heard of yet.
