@@ -102,7 +102,7 @@ pub enum LogError {
     /// The caller broke a rule of this crate. Nothing was written.
     #[error("{0}")]
     Misuse(Misuse),
-    /// An earlier write or sync failed; this writer is finished. Read the log again and open a new one.
+    /// An earlier write or sync failed. [`crate::Writer::heal`] goes on in a new file; so does opening the log again.
     #[error("an earlier write or sync of the log failed")]
     Poisoned,
 }

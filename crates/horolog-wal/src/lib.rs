@@ -6,8 +6,8 @@
 //! # One directory, one truth
 //!
 //! A log is a chain of segment files. The first batch of each segment is a LINK that names the segment before it, the
-//! last LSN that counts there, and the chain value at that place. The newest segment with a valid first batch is the
-//! head; following its LINKs gives the log.
+//! last LSN that counts there, and the chain value at that place. The file META lists the newest of them; the newest listed
+//! one that continues the log is the head, and following its LINKs gives the log.
 //!
 //! # Torn tail or corruption
 //!

@@ -60,7 +60,7 @@ pub(crate) struct Unused {
     pub(crate) blank: bool,
 }
 
-/// The newest segment with a valid first batch, and all that reading it gave.
+/// The newest listed segment that continues the log, and all that reading it gave.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) part: Part,

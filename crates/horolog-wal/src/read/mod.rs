@@ -12,8 +12,7 @@ use std::path::PathBuf;
 
 use horolog_storage::{Storage, StorageError};
 
-pub(crate) use self::chain::Boundary;
-pub(crate) use self::chain::Part;
+pub(crate) use self::chain::{Boundary, Part};
 use self::chain::{Head, Unused};
 use self::directory::{Directory, Found};
 pub(crate) use self::directory::{segment_name, temporary_name};
@@ -83,7 +82,7 @@ fn read_once(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, Log
     let directory = Directory::list(storage, options.has_lock)?;
     let mut proof = Proof::default();
     let Some((head, unused)) = chain::find_head(&directory, options.codec, &mut proof)? else {
-        return Ok(empty_view(directory, options.codec));
+        return Ok(view_without_head(directory, Vec::new(), &[], options.codec));
     };
     proof.judge(head.part.last_lsn, blame(&head, &unused))?;
     let first = directory.meta.as_ref().map_or(0, |found| found.meta.first_segment);
@@ -116,23 +115,21 @@ fn view_of(
         (head.part.last_lsn, head.torn_bytes, head.clean, head.engine_tick);
     parts.push(Part { has_lock: directory.has_lock, ..head.part });
     let first_lsn = parts.first().map_or(Lsn::ZERO, |part| part.link.prev_last_lsn).next();
-    let segments = directory.segments.iter().map(|found| report(found, &parts, unused)).collect();
     Ok(LogView {
         state: LogState::Log,
-        segments,
         first_lsn,
         durable,
         valid,
         torn_bytes,
         clean,
         engine_tick,
-        parts,
         cut,
-        ..empty_view(directory, codec)
+        ..view_without_head(directory, parts, unused, codec)
     })
 }
 
-fn empty_view(directory: Directory, codec: u16) -> LogView {
+/// What the directory and META say. Of a log that has not begun there is no more.
+fn view_without_head(directory: Directory, parts: Vec<Part>, unused: &[Unused], codec: u16) -> LogView {
     let (uuid, epoch) = directory.identity();
     let meta_bad_slots = directory.meta.as_ref().map_or(0, |found| found.bad_slots);
     LogView {
@@ -140,7 +137,7 @@ fn empty_view(directory: Directory, codec: u16) -> LogView {
         uuid,
         meta_bad_slots,
         epoch,
-        segments: directory.segments.iter().map(|found| report(found, &[], &[])).collect(),
+        segments: directory.segments.iter().map(|found| report(found, &parts, unused)).collect(),
         first_lsn: Lsn(1),
         durable: Lsn::ZERO,
         valid: Lsn::ZERO,
@@ -148,7 +145,7 @@ fn empty_view(directory: Directory, codec: u16) -> LogView {
         clean: false,
         engine_tick: 0,
         meta: directory.meta.map(|found| found.meta),
-        parts: Vec::new(),
+        parts,
         cut: Boundary::ORIGIN,
         next_id: directory.next_id,
         leftovers: directory.leftovers,
