@@ -20,8 +20,8 @@
 //! use horolog_wheel::{Progress, Tick, Timers};
 //!
 //! let mut timers = Timers::new(Tick(1_000));
-//! let tea = timers.insert(Tick(1_180), 42).expect("there is a free slot");
-//! let egg = timers.insert(Tick(1_300), 43).expect("there is a free slot");
+//! let tea = timers.insert(Tick(1_180), 42).ok_or("no free slot")?;
+//! let egg = timers.insert(Tick(1_300), 43).ok_or("no free slot")?;
 //! timers.cancel(egg);
 //!
 //! let mut expired = Vec::new();
@@ -29,6 +29,7 @@
 //! assert_eq!(expired[0].id, tea);
 //! assert_eq!(expired[0].word, 42);
 //! assert_eq!(timers.next_wake(), None);
+//! # Ok::<(), &str>(())
 //! ```
 //!
 //! # What holds for every call

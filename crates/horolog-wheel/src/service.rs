@@ -38,11 +38,11 @@ mod values;
 /// use std::time::Duration;
 ///
 /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
-/// let tea = timers.after(Duration::from_secs(180), "tea").expect("there is room");
-/// timers.after(Duration::from_millis(5), "egg").expect("there is room");
+/// let tea = timers.after(Duration::from_secs(180), "tea")?;
+/// timers.after(Duration::from_millis(5), "egg")?;
 /// assert_eq!(due.recv(), Ok("egg"));
 /// assert_eq!(timers.cancel(tea), Some("tea"));
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// A timer fires at its time or later, never before; timers fire in order of time, to the tick, and those of one tick in any
@@ -92,9 +92,9 @@ impl<T: Send + 'static> TimerService<T> {
     /// let heart = TimerService::start(every, move |timers, beat: u32| {
     ///     let _ = (sender.send(beat), timers.after(every, beat + 1));
     /// })?;
-    /// heart.after(every, 1).expect("there is room");
+    /// heart.after(every, 1)?;
     /// assert!(beats.iter().take(3).eq([1, 2, 3]));
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// While `fire` is at work the timers that become due wait, and so does whoever stops or drops the service. A panic in it is caught, where panics unwind, and the next
@@ -118,10 +118,10 @@ impl<T: Send + 'static> TimerService<T> {
     ///
     /// let options = SharedOptions::new().timers_max(1);
     /// let timers = TimerService::start_with(options, Duration::from_millis(1), |_, _: &str| {})?;
-    /// timers.after(Duration::from_secs(180), "tea").expect("there is room for one");
+    /// timers.after(Duration::from_secs(180), "tea")?;
     /// let refused = timers.after(Duration::from_secs(300), "egg").expect_err("and for no other");
     /// assert_eq!((refused.value, refused.reason), ("egg", RefusedBecause::Full { timers_max: 1 }));
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -157,9 +157,9 @@ impl<T: Send + 'static> TimerService<T> {
     ///         let _ = timers.after(tick, value);
     ///     }
     /// })?;
-    /// timers.after(Duration::from_millis(5), "egg").expect("there is room");
+    /// timers.after(Duration::from_millis(5), "egg")?;
     /// assert_eq!(due.recv(), Ok("egg"));
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// One that waits for room with `send` holds up all other timers, and, once nobody receives, whoever drops the service: unless
@@ -213,10 +213,10 @@ impl<T> TimerService<T> {
     /// use std::time::Duration;
     ///
     /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
-    /// timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// timers.after(Duration::from_secs(180), "tea")?;
     /// assert_eq!(timers.stop(), ["tea"]);
     /// assert!(due.recv().is_err(), "nothing is sent any more");
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use = "what was pending is in it"]
     pub fn stop(mut self) -> Vec<T> {

@@ -32,9 +32,9 @@ impl<T> TimerHandle<T> {
     /// use std::time::Duration;
     ///
     /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
-    /// timers.after(Duration::from_millis(5), "egg").expect("there is room");
+    /// timers.after(Duration::from_millis(5), "egg")?;
     /// assert_eq!(due.recv(), Ok("egg"));
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -51,10 +51,10 @@ impl<T> TimerHandle<T> {
     /// use std::time::{Duration, Instant};
     ///
     /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
-    /// timers.at(Instant::now(), "tea").expect("there is room");
-    /// timers.at(Instant::now() + Duration::from_millis(5), "egg").expect("there is room");
+    /// timers.at(Instant::now(), "tea")?;
+    /// timers.at(Instant::now() + Duration::from_millis(5), "egg")?;
     /// assert_eq!((due.recv(), due.recv()), (Ok("tea"), Ok("egg")));
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -87,10 +87,10 @@ impl<T> TimerHandle<T> {
     /// use std::time::Duration;
     ///
     /// let (timers, _due) = TimerService::with_channel(Duration::from_millis(1))?;
-    /// let tea = timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// let tea = timers.after(Duration::from_secs(180), "tea")?;
     /// assert_eq!(timers.cancel(tea), Some("tea"));
     /// assert_eq!(timers.cancel(tea), None);
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn cancel(&self, id: TimerId) -> Option<T> {
         if self.0.is_stopping() {
@@ -108,12 +108,12 @@ impl<T> TimerHandle<T> {
     /// use std::time::Duration;
     ///
     /// let (timers, _due) = TimerService::with_channel(Duration::from_millis(1))?;
-    /// let tea = timers.after(Duration::from_secs(180), "tea").expect("there is room");
-    /// let egg = timers.after(Duration::from_secs(300), "egg").expect("there is room");
+    /// let tea = timers.after(Duration::from_secs(180), "tea")?;
+    /// let egg = timers.after(Duration::from_secs(300), "egg")?;
     /// let mut values = Vec::new();
     /// timers.cancel_many(&[egg, tea, egg], &mut values);
     /// assert_eq!(values, [Some("egg"), Some("tea"), None]);
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn cancel_many(&self, ids: &[TimerId], values: &mut Vec<Option<T>>) {
         let mut keys = Vec::new();
@@ -132,10 +132,10 @@ impl<T> TimerHandle<T> {
     /// use std::time::Duration;
     ///
     /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
-    /// let tea = timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// let tea = timers.after(Duration::from_secs(180), "tea")?;
     /// assert!(timers.reschedule(tea, Duration::from_millis(5)));
     /// assert_eq!(due.recv(), Ok("tea"));
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn reschedule(&self, id: TimerId, delay: Duration) -> bool {
         !self.0.is_stopping() && self.0.timers.reschedule(id, self.0.clock.after(delay))
@@ -148,11 +148,11 @@ impl<T> TimerHandle<T> {
     /// use std::time::{Duration, Instant};
     ///
     /// let (timers, due) = TimerService::with_channel(Duration::from_millis(1))?;
-    /// let tea = timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// let tea = timers.after(Duration::from_secs(180), "tea")?;
     /// assert!(timers.reschedule_at(tea, Instant::now()));
     /// assert_eq!(due.recv(), Ok("tea"));
     /// assert!(!timers.reschedule_at(tea, Instant::now()), "it has fired");
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn reschedule_at(&self, id: TimerId, instant: Instant) -> bool {
         !self.0.is_stopping() && self.0.timers.reschedule(id, self.0.clock.at(instant))
@@ -165,9 +165,9 @@ impl<T> TimerHandle<T> {
     /// use std::time::Duration;
     ///
     /// let (timers, _due) = TimerService::with_channel(Duration::from_millis(1))?;
-    /// timers.after(Duration::from_secs(180), "tea").expect("there is room");
+    /// timers.after(Duration::from_secs(180), "tea")?;
     /// assert_eq!(timers.len(), 1);
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn len(&self) -> usize {
