@@ -1,11 +1,11 @@
 //! How long does a restart take with 100 k and 1 M pending timers, and where does the time go?
 //!
-//! The directory is made by an engine: one-shots with 64-byte payloads, spread over an hour that begins in a day, closed
-//! in order. Then three figures over the same files, each holding the ones before: `read_log` (every byte checked),
-//! `recover` (that, and replay to a state), `open` (all of it: the lock, the wheels, a fresh segment, the epoch made durable, threads).
-//! Each opening gets a directory of hard links to the same segments, which is sound because nothing ever writes to an
-//! old segment. **Files are in the page cache**, as after the restart of a process; after a reboot add the time to read
-//! the bytes, whose number is printed first.
+//! The directory is made by an engine: one-shots with 64-byte payloads, spread over an hour that begins in a day, closed in
+//! order. Then three figures over the same files, each holding the ones before: `read_log` (every byte checked), `recover`
+//! (that, and replay to a state), `open` (all of it: the lock, the wheels, a fresh segment, the epoch made durable,
+//! threads). Each opening gets a directory of hard links to the same segments, which is sound because nothing ever writes
+//! to an old segment. **Files are in the page cache**, as after the restart of a process; after a reboot add the time to
+//! read the bytes, whose number is printed first.
 #![expect(clippy::expect_used, clippy::panic, reason = "a bench stops at the first error")]
 
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! From the files of a directory to the state of the engine, and what has been missed meanwhile.
 //!
 //! Recovery contains no rule of its own about timers: it reads the log, decodes each record and applies it with the same
-//! [`apply`](horolog_state::State::apply) as live traffic, granting at once what the record gives. It reads and never writes; opening the log
-//! for writing is the log's own affair (`horolog_wal::open_writer`), with the view that came out of here.
+//! [`apply`](horolog_state::State::apply) as live traffic, granting at once what the record gives. It reads and never
+//! writes; opening the log for writing is the log's own affair (`horolog_wal::open_writer`), with the view that came out of
+//! here.
 //!
 //! ```text
 //! files --read_log--> LogView --replay--> State --missed--> backlog, suspects, waiting

@@ -112,10 +112,10 @@ pub trait File: Send + Sync + Debug {
 
     /// The whole file, for reading.
     ///
-    /// Only for files that **nobody writes any more**, sealed segments and finished snapshots: the Linux backend maps
-    /// them, and bytes that change under a map are not bytes Rust may look at. A file that may still grow or change is
-    /// read with [`File::read_at`] or [`File::read_whole`]. The map is populated first, so a block that cannot be read is an error here
-    /// and not a signal later; on any doubt the file is read instead.
+    /// Only for files that **nobody writes any more**, sealed segments and finished snapshots: the Linux backend maps them,
+    /// and bytes that change under a map are not bytes Rust may look at. A file that may still grow or change is read with
+    /// [`File::read_at`] or [`File::read_whole`]. The map is populated first, so a block that cannot be read is an error
+    /// here and not a signal later; on any doubt the file is read instead.
     fn contents(&self) -> Result<Contents, StorageError>;
 }
 

@@ -97,8 +97,8 @@ impl<T: Send + 'static> TimerService<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// While `fire` is at work the timers that become due wait, and so does whoever stops or drops the service. A panic in it is caught, where panics unwind, and the next
-    /// timer is handed on.
+    /// While `fire` is at work the timers that become due wait, and so does whoever stops or drops the service. A panic in
+    /// it is caught, where panics unwind, and the next timer is handed on.
     ///
     /// # Errors
     ///
@@ -162,8 +162,8 @@ impl<T: Send + 'static> TimerService<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// One that waits for room with `send` holds up all other timers, and, once nobody receives, whoever drops the service: unless
-    /// the receiver is dropped before, which ends the wait.
+    /// One that waits for room with `send` holds up all other timers, and, once nobody receives, whoever drops the service:
+    /// unless the receiver is dropped before, which ends the wait.
     ///
     /// # Errors
     ///

@@ -22,12 +22,12 @@
 //! earliest to the word. A thread (a) adds its timer, holding the lock, (b) reads the word, and if its timer is earlier
 //! exchanges what it read for "rung", and rings.
 //!
-//! If (a) comes before (2) in that lock's order, the owner sees the timer. If it comes after, the lock orders (1) before (b):
-//! the thread reads (1) or what was written later. That is (1) or (3), and it rings if it has to, for (3) is as early as
-//! anything the owner waits for; or it is the "rung" of another thread. That thread read (1) or (3) of this very sleep, so its ring
-//! comes after (1), and the owner does not sleep through it: a ring that comes before the sleep is heard by the sleep. (If it was
-//! heard before (1), hearing it would have ordered the "rung" before (1): a ring and its hearing have to synchronize, as
-//! [`Thread::unpark`](std::thread::Thread::unpark) and `park` do.)
+//! If (a) comes before (2) in that lock's order, the owner sees the timer. If it comes after, the lock orders (1) before
+//! (b): the thread reads (1) or what was written later. That is (1) or (3), and it rings if it has to, for (3) is as early
+//! as anything the owner waits for; or it is the "rung" of another thread. That thread read (1) or (3) of this very sleep,
+//! so its ring comes after (1), and the owner does not sleep through it: a ring that comes before the sleep is heard by the
+//! sleep. (If it was heard before (1), hearing it would have ordered the "rung" before (1): a ring and its hearing have to
+//! synchronize, as [`Thread::unpark`](std::thread::Thread::unpark) and `park` do.)
 //!
 //! So no fence is needed, and the word is written a few times a sleep, not once a timer. While the alarm is being set,
 //! a later timer may ring as well.

@@ -199,8 +199,8 @@ impl Timers {
         self.wheel.next_wake()
     }
 
-    /// The earliest deadline of all pending timers; before [`now`](Self::now) if that timer was inserted late. `None` if nothing is
-    /// pending.
+    /// The earliest deadline of all pending timers; before [`now`](Self::now) if that timer was inserted late. `None` if
+    /// nothing is pending.
     ///
     /// Exact, and so dearer than [`next_wake`](Self::next_wake), which is what to sleep by: see
     /// [`Wheel::next_deadline_exact`].

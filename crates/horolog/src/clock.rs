@@ -3,9 +3,9 @@
 //! # The elapsed timeline over a restart
 //!
 //! The log notes the clocks at each opening, when the wall clock is set, and at a shutdown ([`ClockReading`]); every batch
-//! carries the elapsed tick besides. At the next opening, within one boot of the machine, exactly as much time has passed as its boot-time clock says, suspend included; across a
-//! reboot nothing better than the wall clock is there, and it never counts backwards. Either way elapsed time does not
-//! fall behind the last tick that the log has seen.
+//! carries the elapsed tick besides. At the next opening, within one boot of the machine, exactly as much time has passed
+//! as its boot-time clock says, suspend included; across a reboot nothing better than the wall clock is there, and it never
+//! counts backwards. Either way elapsed time does not fall behind the last tick that the log has seen.
 
 use std::fmt::Debug;
 use std::time::{SystemTime, UNIX_EPOCH};

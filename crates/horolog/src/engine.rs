@@ -370,8 +370,8 @@ impl Engine {
     /// Goes on after a failed write or sync, in this process: everything that was applied and is not durable is written to a
     /// fresh file, which is linked where the durable part ends. The failed file is neither written nor synced again.
     ///
-    /// When this returns `Ok`, all of it is durable, and the engine takes commands again. What was [`Indeterminate`] has happened:
-    /// its ticket can be waited for again. An engine that has not failed is healthy: `Ok`, and nothing is done.
+    /// When this returns `Ok`, all of it is durable, and the engine takes commands again. What was [`Indeterminate`] has
+    /// happened: its ticket can be waited for again. An engine that has not failed is healthy: `Ok`, and nothing is done.
     ///
     /// [`Indeterminate`]: crate::Indeterminate
     ///
@@ -406,7 +406,8 @@ impl Engine {
     }
 
     /// Shuts down in order: calls are refused, nothing new is begun, occurrences that nobody has received are taken back,
-    /// those that consumers hold may end until `grace` is over, everything is flushed and marked as clean, threads end, and the lock of the directory is released last.
+    /// those that consumers hold may end until `grace` is over, everything is flushed and marked as clean, threads end, and
+    /// the lock of the directory is released last.
     ///
     /// Occurrences that are still in flight then are delivered again at the next opening. A second call does nothing.
     ///

@@ -41,7 +41,8 @@ pub(super) struct Summary {
 }
 
 impl Figures {
-    /// Takes in the ledger of a life; a calm one says nothing about speed. `was_moved` tells of timers whose deadline is not the one in their payload.
+    /// Takes in the ledger of a life; a calm one says nothing about speed. `was_moved` tells of timers whose deadline is
+    /// not the one in their payload.
     pub(super) fn life(&mut self, entries: &[Entry], calm: bool, was_moved: impl Fn(u64) -> bool) {
         let Some(&Entry::Opened { open_us, wall_ns, boot_ns, torn_bytes }) = entries.first() else { return };
         self.opens.push(u64::from(open_us) * 1_000);

@@ -3,9 +3,9 @@
 //! A segment is retired when its owner has what was in it elsewhere: all of its records are below some LSN that no reader
 //! will ask for again. META then says that the log begins later, in both pairs of slots; only after that is a file touched.
 //!
-//! A file of the size that is wanted is used again: it gets another id, another salt and another name, and needs no zeros. What is
-//! left in it of its earlier life fails by the context of every batch header (`docs/format.md`). Files wait for that under
-//! their old names, listed nowhere; a crash leaves them to be removed by the next opening.
+//! A file of the size that is wanted is used again: it gets another id, another salt and another name, and needs no zeros.
+//! What is left in it of its earlier life fails by the context of every batch header (`docs/format.md`). Files wait for
+//! that under their old names, listed nowhere; a crash leaves them to be removed by the next opening.
 
 use std::sync::Arc;
 
@@ -30,6 +30,9 @@ pub(super) struct Linked {
 }
 
 /// Segments to be let go, by any thread, without any lock.
+///
+/// Dropping the plan does nothing: the log still begins where META says. Once a later plan was carried out, the next opening
+/// removes the files of this one as well.
 #[derive(Debug)]
 pub struct RetirePlan {
     storage: Arc<dyn Storage>,
@@ -41,7 +44,7 @@ pub struct RetirePlan {
     keep: usize,
 }
 
-/// Files that may be used again.
+/// Files that may be used again. Those of one that is dropped are removed by the next opening.
 #[derive(Debug)]
 pub struct Retired {
     files: Vec<Linked>,

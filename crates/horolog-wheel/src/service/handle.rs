@@ -24,8 +24,9 @@ impl<T> Clone for TimerHandle<T> {
 }
 
 impl<T> TimerHandle<T> {
-    /// Hands `value` on after `delay`: at the first tick that is not before its end. Any length of time will do. None at all waits
-    /// for the next tick, for now lies in the middle of one; [`at`](Self::at) an instant that has passed does not wait.
+    /// Hands `value` on after `delay`: at the first tick that is not before its end. Any length of time will do. None at
+    /// all waits for the next tick, for now lies in the middle of one; [`at`](Self::at) an instant that has passed does not
+    /// wait.
     ///
     /// ```
     /// use horolog_wheel::TimerService;

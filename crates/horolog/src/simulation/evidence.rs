@@ -3,8 +3,8 @@
 //! Of every block of every segment that holds an intact batch header the stamp counts, wherever it stands, and of META the
 //! witness of every intact slot. All of these were true when they were written, so no opening may show less.
 //!
-//! Where several things went wrong at once that is more than `docs/format.md` promises: a file that META does not list, and that no
-//! LINK leads to, says nothing. Then only what META lists counts.
+//! Where several things went wrong at once that is more than `docs/format.md` promises: a file that META does not list, and
+//! that no LINK leads to, says nothing. Then only what META lists counts.
 
 use horolog_sim::SimDisk;
 use horolog_wal::{BatchHeader, Context, Meta, SegmentHeader};
