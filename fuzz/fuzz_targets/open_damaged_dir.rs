@@ -3,10 +3,12 @@
 #![no_main]
 
 mod directory;
+mod rig;
 
-use directory::{Input, options, records};
+use directory::{Input, records};
 use horolog_recovery::{recover, salvage, verify};
 use libfuzzer_sys::fuzz_target;
+use rig::options;
 
 fuzz_target!(|input: Input| {
     let history = input.damaged();

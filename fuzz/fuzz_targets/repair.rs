@@ -5,15 +5,17 @@
 #![no_main]
 
 mod directory;
+mod rig;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use directory::{History, Input, options, records, row};
+use directory::{History, Input, records, row};
 use horolog_recovery::{RepairError, Salvaged, recover, salvage};
 use horolog_sim::SimDisk;
 use horolog_state::{ClockReading, Epoch, Lsn, Record, TickLen};
 use libfuzzer_sys::fuzz_target;
+use rig::options;
 
 fuzz_target!(|input: Input| {
     let history = input.damaged();

@@ -10,21 +10,23 @@
 //! A log that can be read can be opened, appended to and read again.
 #![no_main]
 
+mod rig;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::Arbitrary;
 use crc32fast::Hasher;
 use horolog_sim::SimDisk;
 use horolog_storage::Storage;
 use horolog_wal::{
-    BATCH_HEADER_LEN, BLOCK_LEN, BatchBuf, BatchFlags, BatchHeader, Context, Link, LinkReason, Listed,
-    LogError, LogOptions, LogView, Lsn, Meta, MetaState, Seal, SegmentHeader, Stamp, Syncer, Writer,
-    open_writer, read_log,
+    BATCH_HEADER_LEN, BatchBuf, BatchFlags, BatchHeader, Context, Link, LinkReason, Listed, LogError,
+    LogOptions, LogView, Lsn, Meta, MetaState, Seal, SegmentHeader, Stamp, Syncer, Writer, open_writer,
+    read_log,
 };
 use libfuzzer_sys::fuzz_target;
+use rig::{BLOCK, List};
 
-const BLOCK: usize = BLOCK_LEN as usize;
 const CODEC: u16 = 7;
 
 #[derive(Arbitrary, Debug)]
@@ -34,31 +36,14 @@ enum Input<'a> {
     Damaged { steps: List<Step, 24>, damage: List<Damage, 6> },
 }
 
-/// Up to `MAX` items. A derived list would have a coin tossed for each further item, and be short.
-#[derive(Debug)]
-struct List<T, const MAX: usize>(Vec<T>);
-
-impl<'a, T: Arbitrary<'a>, const MAX: usize> Arbitrary<'a> for List<T, MAX> {
-    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        let count = u.int_in_range(0..=MAX)?;
-        (0..count).map(|_| u.arbitrary()).collect::<Result<_, _>>().map(Self)
-    }
-}
-
 fuzz_target!(|input: Input<'_>| match input {
     Input::Raw(files) => raw(&files.0),
     Input::Forged { segments, meta } => forged(&segments.0, &meta),
     Input::Damaged { steps, damage } => damaged(&steps.0, &damage.0),
 });
 
-/// Segments of eight blocks, so that a few batches fill one.
 fn options() -> LogOptions {
-    LogOptions {
-        segment_bytes_min: 8 * BLOCK as u64,
-        segment_bytes_max: 8 * BLOCK as u64,
-        codec: CODEC,
-        ..LogOptions::default()
-    }
+    LogOptions { codec: CODEC, ..rig::options() }
 }
 
 fn segment_name(id: u64) -> String {
@@ -475,10 +460,7 @@ impl History {
             }
             Step::Sync => life.sync(),
             Step::Mark { clean } => life.writer.mark(Lsn(life.acked), 0, clean).map(|_| ()),
-            Step::Spare => {
-                let spare = life.writer.wants_spare().map(|plan| plan.prepare()).transpose();
-                spare.map(|spare| spare.into_iter().for_each(|spare| life.writer.offer_spare(spare)))
-            }
+            Step::Spare => rig::offer_spare(&mut life.writer),
             Step::HaltAfter { changes } => {
                 self.disk.halt_after(u64::from(changes % 32));
                 Ok(())
@@ -499,11 +481,7 @@ impl History {
 
     fn power_cut(&mut self, kept: u64) {
         self.acked = self.life.take().map_or(self.acked, |life| life.acked.max(self.acked));
-        let mut turns = 0;
-        self.disk = Arc::new(self.disk.power_cut(&mut || {
-            turns += 1;
-            kept.rotate_right(turns) & 1 == 1
-        }));
+        self.disk = rig::power_cut(&self.disk, kept);
         self.open();
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::Arbitrary;
 use horolog_recovery::recover;
 use horolog_sim::SimDisk;
 use horolog_state::{
@@ -12,29 +12,9 @@ use horolog_state::{
     codec,
 };
 use horolog_storage::Storage;
-use horolog_wal::{BatchBuf, LogError, LogOptions, LogView, Stamp, Syncer, Writer, open_writer};
+use horolog_wal::{BatchBuf, LogError, LogView, Stamp, Syncer, Writer, open_writer};
 
-const BLOCK: usize = horolog_wal::BLOCK_LEN as usize;
-
-/// Segments of eight blocks, so that a few batches fill one.
-pub(crate) fn options() -> LogOptions {
-    LogOptions {
-        segment_bytes_min: 8 * BLOCK as u64,
-        segment_bytes_max: 8 * BLOCK as u64,
-        ..LogOptions::default()
-    }
-}
-
-/// Up to `MAX` items. A derived list would have a coin tossed for each further item, and be short.
-#[derive(Debug)]
-pub(crate) struct List<T, const MAX: usize>(pub(crate) Vec<T>);
-
-impl<'a, T: Arbitrary<'a>, const MAX: usize> Arbitrary<'a> for List<T, MAX> {
-    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        let count = u.int_in_range(0..=MAX)?;
-        (0..count).map(|_| u.arbitrary()).collect::<Result<_, _>>().map(Self)
-    }
-}
+use crate::rig::{self, BLOCK, List, options};
 
 /// What happens to the directory before it is damaged.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -176,10 +156,7 @@ impl History {
             Step::Sync => self.sync(),
             Step::Mark { clean } => life.writer.mark(acked, 0, clean).and_then(|_| life.syncer.sync()),
             Step::Witness => life.syncer.witness(acked),
-            Step::Spare => {
-                let spare = life.writer.wants_spare().map(|plan| plan.prepare()).transpose();
-                spare.map(|spare| spare.into_iter().for_each(|spare| life.writer.offer_spare(spare)))
-            }
+            Step::Spare => rig::offer_spare(&mut life.writer),
             Step::HaltAfter { changes } => {
                 self.disk.halt_after(u64::from(changes % 32));
                 Ok(())
@@ -232,11 +209,7 @@ impl History {
 
     fn power_cut(&mut self, kept: u64) {
         self.life = None;
-        let mut turns = 0;
-        self.disk = Arc::new(self.disk.power_cut(&mut || {
-            turns += 1;
-            kept.rotate_right(turns) & 1 == 1
-        }));
+        self.disk = rig::power_cut(&self.disk, kept);
         self.open();
     }
 }

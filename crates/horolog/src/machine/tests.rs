@@ -85,6 +85,13 @@ impl World {
     }
 }
 
+/// Due at once, and again a millisecond after each failure, as often as can be counted.
+fn tried_for_ever() -> Request<'static> {
+    let often = std::num::NonZeroU32::MAX;
+    let retry = Retry { failures_max: often, deliveries_max: often, backoff_base_ns: MS, backoff_max_ns: MS };
+    Request { retry, ..Request::new(When::After { delay_ns: 0 }) }
+}
+
 /// The simulation, for a moment; `cargo run --release -p horolog-tests --bin sim` does it for as long as you like.
 #[test]
 fn whatever_happens_every_promise_holds() {
@@ -194,9 +201,7 @@ fn a_buffer_that_fills_up_is_synced_whatever_was_promised() {
 #[test]
 fn armed_timers_go_on_after_a_failure_for_longer_than_the_buffer_lasts() {
     let mut world = World::new(3);
-    let often = std::num::NonZeroU32::MAX;
-    let retry = Retry { failures_max: often, deliveries_max: often, backoff_base_ns: MS, backoff_max_ns: MS };
-    let request = Request { retry, ..Request::new(When::After { delay_ns: 0 }) };
+    let request = tried_for_ever();
     let now = world.now();
     world.machine.schedule(&request, Durability::Synced, &now).expect("there is room");
     world.flush();
@@ -507,9 +512,7 @@ fn an_engine_whose_next_segment_could_not_be_made_is_healed() {
 #[test]
 fn an_engine_that_has_forgotten_records_is_not_healed() {
     let mut world = World::new(12);
-    let often = std::num::NonZeroU32::MAX;
-    let retry = Retry { failures_max: often, deliveries_max: often, backoff_base_ns: MS, backoff_max_ns: MS };
-    let request = Request { retry, ..Request::new(When::After { delay_ns: 0 }) };
+    let request = tried_for_ever();
     let now = world.now();
     world.machine.schedule(&request, Durability::Synced, &now).expect("there is room");
     world.flush();
