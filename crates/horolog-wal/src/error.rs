@@ -261,6 +261,8 @@ pub enum Unknown {
     Incompatible(u64),
     /// Bits of META with which an old program may read and not write.
     ReadOnly(u64),
+    /// A minor version: what it adds is not known here.
+    MinorVersion(u16),
     /// A kind of checksum.
     ChecksumKind(u8),
     /// A block size.
@@ -275,6 +277,7 @@ impl fmt::Display for Unknown {
             Self::InternalRecord(kind) => write!(f, "internal record {kind:#04x}"),
             Self::Incompatible(bits) => write!(f, "incompatible features {bits:#x}"),
             Self::ReadOnly(bits) => write!(f, "features {bits:#x}, with which this program may only read"),
+            Self::MinorVersion(minor) => write!(f, "minor version {minor}"),
             Self::ChecksumKind(kind) => write!(f, "checksum kind {kind}"),
             Self::BlockSize(bytes) => write!(f, "block size {bytes}"),
         }

@@ -250,10 +250,14 @@ fn check_frame(block: &[u8; META_SLOT_LEN]) -> Result<(), MetaFault> {
 
 /// What a later version may have changed.
 fn check_known(block: &[u8; META_SLOT_LEN]) -> Result<(), MetaFault> {
-    match (u16_at(block, 8), block.get(105), u64_at(block, 96)) {
-        (Some(major), ..) if major != MAJOR => Err(MetaFault::Version(major)),
-        (_, Some(&kind), _) if kind != CHECKSUM_CRC32 => Err(MetaFault::ChecksumKind(kind)),
-        (.., Some(bits)) if bits != 0 => Err(MetaFault::Incompatible(bits)),
+    match (u16_at(block, 8), u16_at(block, 10)) {
+        (Some(major), _) if major != MAJOR => return Err(MetaFault::Version(major)),
+        (_, Some(minor)) if minor != MINOR => return Err(MetaFault::MinorVersion(minor)),
+        _ => {}
+    }
+    match (block.get(105), u64_at(block, 96)) {
+        (Some(&kind), _) if kind != CHECKSUM_CRC32 => Err(MetaFault::ChecksumKind(kind)),
+        (_, Some(bits)) if bits != 0 => Err(MetaFault::Incompatible(bits)),
         _ => Ok(()),
     }
 }
@@ -272,6 +276,8 @@ pub enum MetaFault {
     Checksum,
     /// Intact, of a later major version.
     Version(u16),
+    /// Intact, of another minor version.
+    MinorVersion(u16),
     /// Intact, with another checksum.
     ChecksumKind(u8),
     /// Intact, with features an old program must not ignore.
@@ -295,6 +301,7 @@ impl fmt::Display for MetaFault {
             Self::Magic => f.write_str("magic number"),
             Self::Checksum => f.write_str("checksum"),
             Self::Version(major) => write!(f, "major version {major}"),
+            Self::MinorVersion(minor) => write!(f, "minor version {minor}"),
             Self::ChecksumKind(kind) => write!(f, "checksum kind {kind}"),
             Self::Incompatible(bits) => write!(f, "incompatible features {bits:#x}"),
             Self::Reserved => f.write_str("reserved bytes are not zero"),

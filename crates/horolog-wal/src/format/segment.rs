@@ -117,12 +117,13 @@ fn check_frame(block: &[u8; SEGMENT_HEADER_LEN]) -> Result<(), SegmentFault> {
     }
 }
 
-/// What a later version may have changed. A later minor version changes nothing that an old program must know.
+/// What a later version may have changed.
 fn check_known(block: &[u8; SEGMENT_HEADER_LEN]) -> Result<(), SegmentFault> {
-    match u16_at(block, 8) {
-        Some(MAJOR) => {}
-        Some(major) => return Err(SegmentFault::Version(major)),
-        None => return Err(SegmentFault::Short),
+    match (u16_at(block, 8), u16_at(block, 10)) {
+        (Some(MAJOR), Some(MINOR)) => {}
+        (Some(MAJOR), Some(minor)) => return Err(SegmentFault::MinorVersion(minor)),
+        (Some(major), _) => return Err(SegmentFault::Version(major)),
+        (None, _) => return Err(SegmentFault::Short),
     }
     match (u32_at(block, 56), block.get(64), u64_at(block, 96)) {
         (Some(bytes), ..) if bytes != BLOCK_LEN => Err(SegmentFault::BlockSize(bytes)),
@@ -144,6 +145,8 @@ pub enum SegmentFault {
     Checksum,
     /// Intact, of a later major version.
     Version(u16),
+    /// Intact, of another minor version.
+    MinorVersion(u16),
     /// Intact, with another block size.
     BlockSize(u32),
     /// Intact, with another checksum.
@@ -166,6 +169,7 @@ impl fmt::Display for SegmentFault {
             Self::Magic => f.write_str("magic number"),
             Self::Checksum => f.write_str("checksum"),
             Self::Version(major) => write!(f, "major version {major}"),
+            Self::MinorVersion(minor) => write!(f, "minor version {minor}"),
             Self::BlockSize(bytes) => write!(f, "block size {bytes}"),
             Self::ChecksumKind(kind) => write!(f, "checksum kind {kind}"),
             Self::Incompatible(bits) => write!(f, "incompatible features {bits:#x}"),

@@ -145,6 +145,7 @@ impl Found {
                 let file = LogFile::Segment(self.id);
                 return Err(LogError::NewerVersion { file, found, known: MAJOR });
             }
+            SegmentFault::MinorVersion(minor) => Unknown::MinorVersion(minor),
             SegmentFault::BlockSize(bytes) => Unknown::BlockSize(bytes),
             SegmentFault::ChecksumKind(kind) => Unknown::ChecksumKind(kind),
             SegmentFault::Incompatible(bits) => Unknown::Incompatible(bits),

@@ -69,6 +69,7 @@ fn refuse_unknown(slots: &[Result<Meta, MetaFault>]) -> Result<(), LogError> {
             MetaFault::Version(found) => {
                 return Err(LogError::NewerVersion { file: LogFile::Meta, found, known: MAJOR });
             }
+            MetaFault::MinorVersion(minor) => Unknown::MinorVersion(minor),
             MetaFault::ChecksumKind(kind) => Unknown::ChecksumKind(kind),
             MetaFault::Incompatible(bits) => Unknown::Incompatible(bits),
             _ => continue,

@@ -188,7 +188,7 @@ fn read_meta(files: &Files) -> Result<(Meta, u32), End> {
             if u16_at(slot, 8) > 0 {
                 return Err(Refusal::Newer.into());
             }
-            if slot[105] != 1 || u64_at(slot, 96) != 0 {
+            if u16_at(slot, 10) != 0 || slot[105] != 1 || u64_at(slot, 96) != 0 {
                 return Err(Refusal::Unknown.into());
             }
             slots.extend(slot_of(slot, place as u64));
@@ -219,7 +219,7 @@ fn slot_of(slot: &[u8], place: u64) -> Option<Meta> {
     let count = u32_at(slot, 108) as usize;
     let rows_end = 128 + 24 * count;
     let is_blank = |from: usize, to: usize| slot[from..to].iter().all(|byte| *byte == 0);
-    if count > 16 || u16_at(slot, 10) != 0 || u32_at(slot, 12) != 4096 {
+    if count > 16 || u32_at(slot, 12) != 4096 {
         return None;
     }
     let rows = slot[128..rows_end].chunks(24);
@@ -285,7 +285,8 @@ fn read_headers<'a>(files: &'a Files, meta: &Meta) -> Result<Segments<'a>, End> 
             if u16_at(block, 8) > 0 {
                 return Err(Refusal::Newer.into());
             }
-            if u32_at(block, 56) != 4096 || block[64] != 1 || u64_at(block, 96) != 0 {
+            let is_known = u16_at(block, 10) == 0 && u32_at(block, 56) == 4096 && block[64] == 1;
+            if !is_known || u64_at(block, 96) != 0 {
                 return Err(Refusal::Unknown.into());
             }
         }
@@ -300,8 +301,7 @@ fn read_headers<'a>(files: &'a Files, meta: &Meta) -> Result<Segments<'a>, End> 
 fn segment_of<'a>(id: u64, block: &[u8], bytes: &'a [u8]) -> Option<Segment<'a>> {
     let blocks = u32_at(block, 60);
     let is_blank = |from: usize, to: usize| block[from..to].iter().all(|byte| *byte == 0);
-    let fits = u16_at(block, 10) == 0
-        && u32_at(block, 12) == 4096
+    let fits = u32_at(block, 12) == 4096
         && u64_at(block, 32) == id
         && u64::from(blocks) * BLOCK as u64 == bytes.len() as u64
         && block[65] <= 1
