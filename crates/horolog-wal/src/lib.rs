@@ -37,6 +37,8 @@ mod error;
 mod format;
 mod lsn;
 mod options;
+#[doc(hidden)]
+pub mod planted;
 mod read;
 mod write;
 

@@ -23,6 +23,7 @@ use super::bytes::{put, u16_at, u32_at, u64_at};
 use super::segment::SegmentHeader;
 use super::{BATCH_HEADER_LEN, BLOCK_LEN, Fault};
 use crate::lsn::Lsn;
+use crate::planted::{Bug, is_planted};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"HBAT");
 
@@ -80,7 +81,11 @@ impl Context {
 
     fn checksum(&self, block: u32, covered: &[u8]) -> u32 {
         let mut hasher = self.0.clone();
-        hasher.update(&block.to_le_bytes());
+        if is_planted(Bug::ContextUnchecked) {
+            hasher.reset();
+        } else {
+            hasher.update(&block.to_le_bytes());
+        }
         hasher.update(covered);
         hasher.finalize()
     }
@@ -129,7 +134,7 @@ impl BatchHeader {
             _ => return Err(Fault::Magic),
         }
         let crc = u32_at(head, 4).ok_or(Fault::End)?;
-        if crc != context.checksum(block, covered) {
+        if crc != context.checksum(block, covered) && !is_planted(Bug::HeaderUnchecked) {
             return Err(Fault::HeaderChecksum);
         }
         if u32_at(head, 60) != Some(0) {

@@ -24,6 +24,7 @@ use crate::error::{Corruption, LogError, MetaDamage};
 use crate::format::{BLOCK_LEN, Fault};
 use crate::lsn::Lsn;
 use crate::options::LogOptions;
+use crate::planted::{Bug, is_planted};
 
 /// How often the log is read again when it seems to be damaged.
 const TRIES: u32 = 5;
@@ -86,9 +87,19 @@ fn read_once(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, Log
     };
     proof.judge(head.part.last_lsn, blame(&head, &unused))?;
     let first = directory.meta.as_ref().map_or(0, |found| found.meta.first_segment);
-    let mut parts = chain::follow_links(&directory, &head.part, first, options.codec)?;
+    let mut parts = match chain::follow_links(&directory, &head.part, first, options.codec) {
+        Err(_) if is_planted(Bug::DamagedBegunAnew) => {
+            return Ok(view_without_head(directory, Vec::new(), &[], options.codec));
+        }
+        linked => linked?,
+    };
     parts.reverse();
-    view_of(directory, head, parts, &unused, proof.durable(), options.codec)
+    let proven = if is_planted(Bug::EvidenceIgnored) {
+        proof.durable().min(head.part.last_lsn)
+    } else {
+        proof.durable()
+    };
+    view_of(directory, head, parts, &unused, proven, options.codec)
 }
 
 /// Where records are missing if something proves more than the head holds: in the head, unless that is sealed; then the

@@ -3,6 +3,7 @@
 use crate::error::{Corruption, Evidence, EvidenceKind, LogFile, Lost};
 use crate::format::{BLOCK_LEN, Fault};
 use crate::lsn::Lsn;
+use crate::planted::{Bug, is_planted};
 use crate::read::meta::MetaFound;
 use crate::read::scan::Scan;
 
@@ -30,19 +31,26 @@ impl Proof {
     pub(crate) fn weigh_strays(&mut self, segment: u64, scan: &Scan<'_>) {
         for (offset, header) in scan.stray_headers() {
             self.weigh(stamp_evidence(segment, offset, header.durable_lsn));
+            if is_planted(Bug::GapRefused) {
+                self.weigh(stamp_evidence(segment, offset, Lsn(header.first_lsn.0 - 1)));
+            }
         }
     }
 
     /// The verdict: `valid` reaches all that was proven, or the log is corrupt where reading stopped.
     pub(crate) fn judge(&self, valid: Lsn, stop: StopAt) -> Result<(), Corruption> {
+        let is_torn = !matches!(stop.why, Fault::Blank | Fault::End);
         match self.0 {
-            Some(evidence) if valid < evidence.durable => Err(Corruption {
-                segment: stop.segment,
-                offset: stop.offset,
-                lost: Lost { first: Some(valid.next()), last: Some(evidence.durable) },
-                evidence,
-                why: stop.why,
-            }),
+            Some(_) if is_planted(Bug::EvidenceIgnored) => Ok(()),
+            Some(evidence) if valid < evidence.durable || (is_torn && is_planted(Bug::TornTailRefused)) => {
+                Err(Corruption {
+                    segment: stop.segment,
+                    offset: stop.offset,
+                    lost: Lost { first: Some(valid.next()), last: Some(evidence.durable) },
+                    evidence,
+                    why: stop.why,
+                })
+            }
             _ => Ok(()),
         }
     }

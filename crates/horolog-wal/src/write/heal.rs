@@ -23,6 +23,7 @@ use crate::format::batch::BatchFlags;
 use crate::format::internal::LinkReason;
 use crate::format::{BLOCK_LEN, block_offset};
 use crate::lsn::Lsn;
+use crate::planted::{Bug, is_planted};
 
 impl Writer {
     /// Continues a poisoned log in a fresh segment: everything up to `durable` stays as it is, and `batches` hold every
@@ -49,7 +50,7 @@ impl Writer {
         for batch in batches.iter_mut() {
             self.check_batch(batch)?;
         }
-        self.learn(durable);
+        self.learn(if is_planted(Bug::HealedBehindWritten) { self.tail } else { durable });
         let batches = self.not_durable(batches, durable)?;
         let (blank, newest_kept) = (self.blank_for(batches)?, self.segment.id());
         let (made, meta) = blank.make_announced(self.shared.last_meta(), newest_kept)?;

@@ -20,6 +20,7 @@ use horolog_storage::{File, Storage, StorageError};
 use crate::error::{LogError, Misuse};
 use crate::format::meta::{Listed, META_LEN, META_SLOT_LEN, Meta, MetaState};
 use crate::lsn::Lsn;
+use crate::planted::{Bug, is_planted};
 use crate::read::{META_FILE, META_TEMPORARY, segment_name};
 
 /// The one hand that writes META. After an error it is not used again: what is on the medium is unknown.
@@ -162,7 +163,9 @@ impl NewMeta {
         }
         let file = storage.create(META_TEMPORARY)?;
         file.write_at(&bytes, 0)?;
-        file.sync()?;
+        if !is_planted(Bug::MetaNotSynced) {
+            file.sync()?;
+        }
         Ok(Self { storage, meta: next })
     }
 

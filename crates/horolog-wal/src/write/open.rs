@@ -18,6 +18,7 @@ use crate::format::internal::LinkReason;
 use crate::format::meta::{Meta, MetaState};
 use crate::lsn::Lsn;
 use crate::options::LogOptions;
+use crate::planted::{Bug, is_planted};
 use crate::read::{LogState, LogView, Part, SegmentReport, read_meta, segment_name};
 
 /// Opens the log that `view` describes for writing. The caller holds the lock of the directory since before it read the
@@ -39,6 +40,9 @@ pub fn open_writer(
     now_ms: u64,
 ) -> Result<(Writer, Syncer), LogError> {
     check_view(&*storage, view, options)?;
+    if is_planted(Bug::TidiedFirst) {
+        tidy(&*storage, view);
+    }
     let epoch = view.epoch.saturating_add(1);
     let reason = if view.state == LogState::Empty { LinkReason::Created } else { LinkReason::Opened };
     let mut first = BatchBuf::new();
@@ -57,7 +61,9 @@ pub fn open_writer(
     let syncer = Syncer { shared: Arc::clone(&writer.shared) };
     writer.write(&mut first, BatchFlags::LINK)?;
     writer.shared.begin(made.header.segment_id);
-    syncer.sync()?;
+    if !is_planted(Bug::HeadNotSynced) {
+        syncer.sync()?;
+    }
     writer.learn(writer.tail);
     writer.durable_end = writer.end();
     writer.shared.update_meta(|meta| {
@@ -121,6 +127,9 @@ pub(super) fn new_identity(storage: &dyn Storage) -> Result<u128, LogError> {
 /// What a dead process wrote and nobody proved durable is written again, to fresh blocks: the page cache may show
 /// bytes that a failed sync has lost.
 fn copy_undurable(view: &LogView, batch: &mut BatchBuf) -> Result<(), LogError> {
+    if is_planted(Bug::NothingCopied) {
+        return Ok(());
+    }
     let copied = view.walk::<Infallible>(view.durable.next(), &mut |placed| {
         batch.copy(placed.view.bytes, placed.view.crc);
         Ok(())

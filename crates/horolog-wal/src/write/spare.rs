@@ -10,6 +10,7 @@ use crate::error::{LogError, Misuse};
 use crate::format::meta::{Listed, Meta};
 use crate::format::segment::SegmentHeader;
 use crate::format::{SEGMENT_ID_END, block_offset};
+use crate::planted::{Bug, is_planted};
 use crate::read::{segment_name, temporary_name};
 
 /// Zeros are written in pieces of this size.
@@ -89,7 +90,9 @@ impl BlankSegment {
             }
         }
         // A name that may or may not be durable cannot be made so by a later sync.
-        self.storage.sync_dir().map_err(poison)?;
+        if !is_planted(Bug::NameNotSynced) {
+            self.storage.sync_dir().map_err(poison)?;
+        }
         let file = self.storage.open(&segment_name(self.id))?;
         Ok(Made { header, file })
     }
@@ -151,7 +154,9 @@ impl BlankSegment {
             }
         };
         file.write_at(&header.encode(), 0)?;
-        file.sync()?;
+        if !is_planted(Bug::SegmentNotSynced) {
+            file.sync()?;
+        }
         self.storage.rename(&temporary, &segment_name(self.id))
     }
 }

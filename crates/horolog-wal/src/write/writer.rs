@@ -16,6 +16,7 @@ use crate::format::meta::Listed;
 use crate::format::{BATCH_HEADER_LEN, BLOCK_LEN, RECORD_HEADER_LEN, block_offset};
 use crate::lsn::Lsn;
 use crate::options::LogOptions;
+use crate::planted::{Bug, is_planted};
 use crate::read::Boundary;
 
 /// A segment that fills in less than this is followed by one of twice its size.
@@ -387,7 +388,14 @@ impl Writer {
             let crc = header.encode(bytes, context, *next_block);
             (file.write_at(bytes, block_offset(*next_block)), crc)
         });
-        written.map_err(|error| self.shared.fail(error))?;
+        match written {
+            Err(_) if is_planted(Bug::WriteErrorIgnored) => {}
+            Err(error) if is_planted(Bug::FailedWriteAdvances) => {
+                self.wrote(&header, header_crc, 0);
+                return Err(error.into());
+            }
+            written => written.map_err(|error| self.shared.fail(error))?,
+        }
         self.wrote(&header, header_crc, batch.lsn_count());
         Ok(())
     }

@@ -18,6 +18,7 @@
 use std::sync::Arc;
 
 use horolog_state::{Discarded, Lsn, Now};
+use horolog_wal::planted::{Bug, is_planted};
 use horolog_wal::{BatchBuf, LogError};
 
 use super::{Batch, Closing, Failure, Level, Machine, NoRoom, Room};
@@ -289,7 +290,8 @@ impl Machine {
         let batch = self.buffers.take()?;
         self.log.begin_write(self.buffers.has_unwritten());
         self.log.stamped = self.durable;
-        Some(Job::Write { batch, durable: self.durable, tick: now.elapsed.0 })
+        let durable = if is_planted(Bug::WrittenIsDurable) { self.written } else { self.durable };
+        Some(Job::Write { batch, durable, tick: now.elapsed.0 })
     }
 
     fn offers_sync(&self, now: &Now) -> bool {

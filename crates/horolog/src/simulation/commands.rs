@@ -7,6 +7,7 @@ use horolog_state::{
     Anchor, CancelOutcome, FailCause, IfExists, Lsn, Misfire, Payload, Request, Retry, ScheduleRefusal,
     TimerId, When,
 };
+use horolog_wal::{BATCH_HEADER_LEN, BLOCK_LEN, BatchHeader, Context};
 
 use super::TICK_LEN;
 use super::model::{Expected, ms};
@@ -114,15 +115,16 @@ impl World {
         self.schedule(&request, &payload, within)
     }
 
-    /// F17: user bytes that are a valid frame of this very log, if they only stood somewhere else.
+    /// F17: user bytes that are a valid frame of this very log, if they only stood somewhere else; or that would be one here, made
+    /// by somebody who knows all but the salt.
     fn schedule_crafted(&mut self, block: u32, within: u32) -> Checked {
         let files = self.disk.files();
         let newest = files.iter().rev().find(|(name, _)| name.ends_with(".wal")).map(|(name, _)| name);
         let bytes = newest.and_then(|name| self.disk.bytes(name)).unwrap_or_default();
-        let blocks = bytes.chunks(4096).count().max(1);
-        let frame = bytes.chunks(4096).nth(block as usize % blocks).unwrap_or_default();
+        let payload =
+            if block.is_multiple_of(2) { copied(&bytes, block / 2) } else { forged(&bytes, block / 2) };
         self.counts.fault("F17 payload that holds a frame");
-        let payload = Payload::from(frame);
+        let payload = Payload::from(&payload[..]);
         let request =
             Request { payload: payload.view(), ..Request::new(When::After { delay_ns: ms(50).into() }) };
         self.schedule(&request, &payload, within)
@@ -331,4 +333,30 @@ impl World {
         self.model.failed(begun.token.id, lsn);
         Ok(())
     }
+}
+
+const BLOCK: usize = BLOCK_LEN as usize;
+
+/// A block of a segment.
+fn copied(segment: &[u8], block: u32) -> Vec<u8> {
+    let blocks = segment.chunks(BLOCK).count().max(1);
+    segment.chunks(BLOCK).nth(block as usize % blocks).unwrap_or_default().to_vec()
+}
+
+/// The header of a batch far ahead, over and over, so that one of them stands where a block of the segment begins.
+fn forged(segment: &[u8], shift: u32) -> Vec<u8> {
+    let used = segment.iter().rposition(|byte| *byte != 0).map_or(1, |at| at / BLOCK + 1);
+    let header = BatchHeader {
+        first_lsn: horolog_wal::Lsn(1 << 40),
+        durable_lsn: horolog_wal::Lsn((1 << 40) - 1),
+        ordinal: u32::try_from(used).unwrap_or(u32::MAX),
+        ..BatchHeader::default()
+    };
+    let number = |from: usize, to: usize| segment.get(from..to).unwrap_or_default();
+    let uuid = number(16, 32).try_into().map_or(0, u128::from_le_bytes);
+    let id = number(32, 40).try_into().map_or(0, u64::from_le_bytes);
+    let mut frame = [0; BATCH_HEADER_LEN];
+    header.encode(&mut frame, &Context::new(uuid, id, 0), header.ordinal + 1);
+    let before = std::iter::repeat_n(0, shift as usize % BATCH_HEADER_LEN);
+    before.chain(frame.repeat(BLOCK / BATCH_HEADER_LEN + 1)).collect()
 }

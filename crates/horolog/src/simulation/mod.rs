@@ -25,6 +25,8 @@ mod verdict;
 mod world;
 
 pub use generate::{Class, Size};
+#[cfg(horolog_planted)]
+pub use horolog_wal::planted;
 pub(crate) use node::{Node, NotOpened, TICK_LEN};
 pub use verdict::Counts;
 

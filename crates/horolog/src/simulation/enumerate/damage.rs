@@ -1,20 +1,22 @@
 //! Damage to a log that is at rest: everything that was proven durable is there, or the directory is refused.
 //!
 //! What the undamaged directory proves is D. Damage may take what lies behind D (the window of `docs/durability.md`), and
-//! never in silence what lies before it.
+//! never in silence what lies before it. Of a segment that is linked every byte counts, padding included, up to the end of the
+//! batch that the LINK names: a directory with a bit of those flipped is refused.
 
 use horolog_sim::{Fate, Fault, SimDisk, Trigger};
 use horolog_storage::Op;
-use horolog_wal::BLOCK_LEN;
+use horolog_wal::{BLOCK_LEN, SegmentRole, read_log};
 
 use super::Enumeration;
 use super::ledger::{Breach, Ledger};
 use super::operation::Operation;
-use super::process::Life;
+use super::process::{Life, log_options};
 use super::reading::{Reading, Times, read};
 use super::report::{Verdicts, Violation};
 
 const SECTOR: usize = horolog_sim::SECTOR_LEN;
+const BLOCK: usize = BLOCK_LEN as usize;
 
 /// Damages what a sequence left, in every way, and judges each.
 #[derive(Debug)]
@@ -29,6 +31,23 @@ struct Rest {
     disk: SimDisk,
     ledger: Ledger,
     reading: Reading,
+    /// The linked segments, with where the part of them that counts ends.
+    linked: Vec<(String, u64)>,
+}
+
+impl Rest {
+    fn of(disk: SimDisk, ledger: Ledger) -> Result<Self, Breach> {
+        let reading = read(&disk, &ledger, Times::Twice)?;
+        let log = read_log(&disk, &log_options()).map_err(|error| Breach::refused("I14", error))?;
+        let segments = log.segments.into_iter().filter(|it| it.role == SegmentRole::Linked);
+        let linked = segments.map(|it| (it.name, it.end_offset)).collect();
+        Ok(Self { disk, ledger, reading, linked })
+    }
+
+    /// Whether the log cannot be read without this byte.
+    fn needs(&self, name: &str, offset: u64) -> bool {
+        offset >= BLOCK_LEN.into() && self.linked.iter().any(|(linked, end)| linked == name && offset < *end)
+    }
 }
 
 impl<'a> Damage<'a> {
@@ -42,39 +61,45 @@ impl<'a> Damage<'a> {
         let Life { disk, ledger, .. } = self.plan.live_on(traced, sequence, false)?;
         let writes = disk.take_trace().iter().filter(|line| line.op == Op::Write).count();
         let disk = disk.crash(&mut |_| Fate::Applied);
-        let reading = read(&disk, &ledger, Times::Twice)?;
-        let rest = Rest { disk, ledger, reading };
+        let rest = Rest::of(disk, ledger)?;
         for (name, _) in rest.disk.files() {
             self.rot(&rest, &name)?;
         }
         (0..writes as u64).try_for_each(|nth| self.lose_write(&rest, sequence, nth))
     }
 
-    /// One bit of each sector that holds data (or of each of its bytes), and each block that does, zeroed.
+    /// One bit of each sector that holds data (or of each of its bytes), one at the end of each block that does, and each
+    /// such block, zeroed.
     fn rot(&mut self, rest: &Rest, name: &str) -> Result<(), Box<Violation>> {
         let bytes = rest.disk.bytes(name).unwrap_or_default();
         for (sector, data) in bytes.chunks(SECTOR).enumerate() {
             let Some(first) = data.iter().position(|byte| *byte != 0) else { continue };
             let places = if self.plan.every_byte { 0..data.len() } else { first..first + 1 };
-            for place in places {
-                let offset = (sector * SECTOR + place) as u64;
-                let disk = rest.disk.fork();
-                disk.flip(name, offset, 1 << (offset % 8));
-                self.judge(rest, &disk)
-                    .map_err(|it| it.before(|| format!("a bit of {name} at {offset} is flipped")))?;
-            }
+            places.into_iter().try_for_each(|place| self.flip(rest, name, sector * SECTOR + place))?;
         }
-        let block_len = BLOCK_LEN as usize;
-        for (block, _) in
-            bytes.chunks(block_len).enumerate().filter(|(_, block)| block.iter().any(|it| *it != 0))
-        {
+        let blocks = bytes.chunks(BLOCK).enumerate();
+        for (block, data) in blocks.filter(|(_, data)| data.iter().any(|byte| *byte != 0)) {
+            self.flip(rest, name, block * BLOCK + data.len() - 1)?;
             let mut zeroed = bytes.clone();
-            zeroed.iter_mut().skip(block * block_len).take(block_len).for_each(|byte| *byte = 0);
+            zeroed.iter_mut().skip(block * BLOCK).take(BLOCK).for_each(|byte| *byte = 0);
             let disk = rest.disk.fork();
             disk.put(name, &zeroed);
             self.judge(rest, &disk).map_err(|it| it.before(|| format!("block {block} of {name} is zero")))?;
         }
         Ok(())
+    }
+
+    fn flip(&mut self, rest: &Rest, name: &str, offset: usize) -> Result<(), Box<Violation>> {
+        let (offset, disk) = (offset as u64, rest.disk.fork());
+        disk.flip(name, offset, 1 << (offset % 8));
+        let refused_before = self.verdicts.refused;
+        let judged = self.judge(rest, &disk).and_then(|()| {
+            if self.verdicts.refused > refused_before || !rest.needs(name, offset) {
+                return Ok(());
+            }
+            Err(Breach::of("V", "a linked segment is not what was written, and nobody has noticed").into())
+        });
+        judged.map_err(|it| it.before(|| format!("a bit of {name} at {offset} is flipped")))
     }
 
     /// The same sequence, in which one write is reported and never happens.
