@@ -60,16 +60,21 @@ impl OsStorage {
     pub fn holds(&self, path: impl AsRef<Path>) -> Result<bool, StorageError> {
         let failed = |source| StorageError::from_io(Op::Open, path.as_ref(), None, source);
         let ours = fs::canonicalize(&self.dir).map_err(failed)?;
-        let absolute = std::path::absolute(path.as_ref()).map_err(failed)?;
-        // What is not there yet has no links in it.
-        for there in absolute.ancestors() {
-            match fs::canonicalize(there) {
-                Ok(there) => return Ok(there.starts_with(&ours)),
+        let mut there = PathBuf::new();
+        for component in std::path::absolute(path.as_ref()).map_err(failed)?.components() {
+            // What is not there yet will be a directory, and has no links in it.
+            if component == Component::ParentDir {
+                there.pop();
+                continue;
+            }
+            there.push(component);
+            match fs::canonicalize(&there) {
+                Ok(real) => there = real,
                 Err(source) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(failed(source)),
             }
         }
-        Ok(false)
+        Ok(there.starts_with(&ours))
     }
 
     fn file_path(&self, name: &str) -> Result<PathBuf, StorageError> {
