@@ -471,12 +471,8 @@ impl Check {
     }
 
     fn dead<'a>(&self, wire: &DeadWire<'a>) -> Result<Dead<'a>, RecordFault> {
-        let reason = match wire.reason {
-            0 => DeadReason::Failures,
-            1 => DeadReason::Deliveries,
-            2 => DeadReason::Superseded,
-            other => return Err(self.fault("reason", other.into())),
-        };
+        let reason =
+            DeadReason::from_code(wire.reason).ok_or_else(|| self.fault("reason", wire.reason.into()))?;
         let message = self.message(wire.message)?;
         Ok(Dead { id: self.id(wire.id)?, occurrence: wire.occurrence, reason, message })
     }
@@ -490,6 +486,10 @@ impl Check {
         })
     }
 }
+
+mod extras;
+
+pub(crate) use extras::{decode_extras, encode_extras};
 
 #[cfg(test)]
 mod tests;

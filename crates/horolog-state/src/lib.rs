@@ -34,6 +34,7 @@ mod paged;
 mod payload;
 mod pool;
 mod record;
+pub mod snapshot;
 mod spec;
 mod state;
 mod time;

@@ -145,6 +145,18 @@ pub enum DeadReason {
     Superseded = 2,
 }
 
+impl DeadReason {
+    /// The reason of a byte.
+    pub(crate) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Failures),
+            1 => Some(Self::Deliveries),
+            2 => Some(Self::Superseded),
+            _ => None,
+        }
+    }
+}
+
 /// An occurrence was given up. A one-shot stays listed; a recurring timer goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dead<'a> {

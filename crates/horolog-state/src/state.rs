@@ -34,6 +34,7 @@
 
 mod apply;
 mod check;
+mod load;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -65,19 +66,44 @@ pub enum Phase {
     Ended,
 }
 
+impl Phase {
+    /// The number that stands for this phase in a snapshot.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Vacant => 0,
+            Self::Waiting => 1,
+            Self::Leased => 2,
+            Self::Dead => 3,
+            Self::Ended => 4,
+        }
+    }
+
+    /// The phase of a number.
+    pub(crate) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Vacant),
+            1 => Some(Self::Waiting),
+            2 => Some(Self::Leased),
+            3 => Some(Self::Dead),
+            4 => Some(Self::Ended),
+            _ => None,
+        }
+    }
+}
+
 /// What every timer has, 24 bytes a slot, beside its slab entry.
 #[derive(Clone, Copy, Debug, Default)]
-struct Facts {
+pub(crate) struct Facts {
     /// The record that gave it its present due time, or that ended it.
-    lsn: Lsn,
+    pub(crate) lsn: Lsn,
     /// Index into the terms; [`NO_TERMS`] for a plain one-shot.
     terms: u32,
-    deliveries: u32,
-    failures: u32,
-    phase: Phase,
-    civil: bool,
-    doomed: bool,
-    suspect: bool,
+    pub(crate) deliveries: u32,
+    pub(crate) failures: u32,
+    pub(crate) phase: Phase,
+    pub(crate) civil: bool,
+    pub(crate) doomed: bool,
+    pub(crate) suspect: bool,
 }
 
 const NO_TERMS: u32 = u32::MAX;
@@ -89,11 +115,11 @@ const SLOTS_AHEAD_MAX: u64 = 1 << 20;
 
 /// What only some timers have.
 #[derive(Debug)]
-struct Terms {
-    key: Box<[u8]>,
-    misfire: Misfire,
-    retry: Retry,
-    recurrence: Option<Recurrence>,
+pub(crate) struct Terms {
+    pub(crate) key: Box<[u8]>,
+    pub(crate) misfire: Misfire,
+    pub(crate) retry: Retry,
+    pub(crate) recurrence: Option<Recurrence>,
 }
 
 /// Where a recurring timer stands on its grid.
@@ -501,6 +527,11 @@ impl State {
 }
 
 impl Facts {
+    /// Whether its present occurrence was ever delivered, or has failed.
+    pub(crate) fn has_counts(&self) -> bool {
+        (self.deliveries, self.failures) != (0, 0)
+    }
+
     fn due(&self, tick: Tick) -> DueTime {
         let timeline = if self.civil { Timeline::Civil } else { Timeline::Elapsed };
         DueTime { timeline, tick }

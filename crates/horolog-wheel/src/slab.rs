@@ -236,6 +236,18 @@ impl Slab {
         Ok(())
     }
 
+    /// Notes that `id` was live once and is over, as a snapshot says of a slot that is free: later ids of the slot are above it.
+    ///
+    /// # Errors
+    ///
+    /// As [`occupy`](Self::occupy).
+    pub fn remember(&mut self, id: TimerId) -> Result<(), OccupyError> {
+        self.occupy(id, Tick::ZERO, 0)?;
+        self.end(id);
+        self.free(id);
+        Ok(())
+    }
+
     /// Ends the live entry `id`: [`get`](Self::get) no longer finds it, and its slot is not used again yet.
     ///
     /// False if `id` is not live, or if it is armed: cancel it in its wheel first. (A wheel holds on to what

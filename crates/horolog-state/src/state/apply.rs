@@ -71,7 +71,8 @@ impl State {
 
     fn apply_put(&mut self, lsn: Lsn, put: &Put<'_>) -> Result<Effect, Misfit> {
         let key = put.terms.map_or(&[][..], |terms| terms.key);
-        if !key.is_empty() && self.keys.contains_key(key) {
+        // On top of a snapshot a record may meet a holder that came after it: see `snapshot`.
+        if !key.is_empty() && self.holder_since(key).is_some_and(|since| since < lsn) {
             return Err(Misfit::KeyTaken);
         }
         // Slots are used densely, so no honest record names one far beyond the number of records: a hostile one must
@@ -82,10 +83,8 @@ impl State {
         self.slab.occupy(put.id, put.due.tick, 0).map_err(|_| Misfit::IdTaken)?;
         let payload = self.payloads.insert(put.payload);
         self.slab.set_word(put.id, payload.0);
-        if !key.is_empty() {
-            self.keys.insert(key.into(), put.id);
-            self.key_bytes += 2 * key.len();
-        }
+        self.claim(key, put.id, lsn);
+        self.key_bytes += 2 * key.len();
         let terms = put.terms.map_or(NO_TERMS, |terms| {
             self.terms.insert(Terms {
                 key: key.into(),

@@ -61,6 +61,17 @@ impl Slab {
         self.floor_base
     }
 
+    /// The first base: generations up to it belong to other slabs. 0 for none.
+    #[must_use]
+    pub fn origin(&self) -> u32 {
+        self.origin
+    }
+
+    /// The floors of the segments that have one of their own, from the first on.
+    pub fn floors(&self) -> impl Iterator<Item = u32> + '_ {
+        self.floors.iter().copied()
+    }
+
     /// The floor of `segment`: new ids of its slots have generations above it. A snapshot keeps it.
     #[must_use]
     pub fn floor(&self, segment: u32) -> u32 {
