@@ -122,6 +122,7 @@ fn meta_decode(folder: &Path) -> io::Result<()> {
         next_segment: head + count,
         compat: 0,
         ro_compat: 0,
+        snapshots: [None; 2],
         state,
         listed: (head..head + count).map(listed).collect(),
     };

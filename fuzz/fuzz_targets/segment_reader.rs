@@ -215,6 +215,7 @@ fn forge_meta(disk: &SimDisk, forged: &ForgedMeta) {
         next_segment: forged.next.about(last.wrapping_add(1)),
         compat: 0,
         ro_compat: 0,
+        snapshots: [None; 2],
         state: if active { MetaState::Active } else { MetaState::Initialising },
         listed,
     };

@@ -7,6 +7,7 @@ use horolog_storage::{Contents, File, LOCK_FILE, LockGuard, Op, Storage, Storage
 
 use crate::disk::{Shared, SimDisk};
 use crate::image::index;
+use crate::inode::Inode;
 use crate::names::FileId;
 use crate::state::{DIR, path};
 use crate::trace::Call;
@@ -141,6 +142,10 @@ impl File for SimFile {
 
     fn sync(&self) -> Result<(), StorageError> {
         self.shared.run(self.call(Op::Sync), |disk, call| disk.sync(call, self.file))
+    }
+
+    fn evict(&self) {
+        self.shared.state().change(self.file, Inode::evict);
     }
 
     fn contents(&self) -> Result<Contents, StorageError> {

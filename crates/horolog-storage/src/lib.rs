@@ -110,6 +110,10 @@ pub trait File: Send + Sync + Debug {
     /// Makes every byte written so far durable (`fdatasync`).
     fn sync(&self) -> Result<(), StorageError>;
 
+    /// Asks the system to forget what it holds of this file and has on the medium, so that the next read comes from there. A
+    /// wish, which need not be granted.
+    fn evict(&self);
+
     /// The whole file, for reading.
     ///
     /// Only for files that **nobody writes any more**, sealed segments and finished snapshots: the Linux backend maps them,

@@ -6,6 +6,7 @@ use horolog_storage::StorageError;
 
 use crate::format::Fault;
 use crate::format::meta::{META_SLOTS, MetaFault};
+use crate::format::snapshot::SnapshotDamage;
 use crate::lsn::Lsn;
 
 /// An operation on the log failed.
@@ -82,6 +83,14 @@ pub enum LogError {
         segment: u64,
         /// What the stamps say.
         durable: Lsn,
+    },
+    /// A snapshot is not what META says. The one before it, or the whole log, may take its place.
+    #[error("snapshot {snapshot}: {damage}")]
+    SnapshotDamaged {
+        /// Its number.
+        snapshot: u64,
+        /// What is wrong.
+        damage: SnapshotDamage,
     },
     /// The batch takes more room than the options allow. Nothing was written.
     #[error("a batch of {bytes} bytes, the limit is {max}")]
@@ -306,6 +315,8 @@ pub enum Misuse {
     StaleView,
     /// A copy into a directory that holds something.
     NotEmpty,
+    /// A snapshot that has seen records which are not durable.
+    SnapshotAhead,
     /// A log to be healed that has not failed, or records that are not those after the durable ones.
     NothingToHeal,
 }
@@ -322,6 +333,7 @@ impl fmt::Display for Misuse {
             Self::TooManySpares => f.write_str("more spare segments than can be listed"),
             Self::StaleView => f.write_str("a view that does not fit the directory"),
             Self::NotEmpty => f.write_str("a log copied into a directory that is not empty"),
+            Self::SnapshotAhead => f.write_str("a snapshot of records that are not durable"),
             Self::NothingToHeal => {
                 f.write_str("a log that has not failed, or the wrong records to heal it with")
             }

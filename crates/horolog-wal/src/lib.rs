@@ -51,6 +51,7 @@ pub use format::internal::{Link, LinkReason, Seal};
 pub use format::meta::{Listed, Meta, MetaFault, MetaState};
 pub use format::record::{RecordFault, RecordView};
 pub use format::segment::{SegmentFault, SegmentHeader};
+pub use format::snapshot::{SnapshotDamage, SnapshotRef};
 pub use format::{BATCH_HEADER_LEN, BLOCK_LEN, Fault, INTERNAL_KIND_MIN, RECORD_HEADER_LEN};
 pub use lsn::Lsn;
 pub use options::LogOptions;
@@ -59,5 +60,6 @@ pub use read::{
     SegmentRole, read_log, salvage,
 };
 pub use write::{
-    Appended, LogCopy, RetirePlan, Retired, Spare, SparePlan, Stamp, Syncer, Writer, open_writer,
+    Appended, LogCopy, RetirePlan, Retired, SealedSnapshot, SnapshotFile, SnapshotPlan, Spare, SparePlan,
+    Stamp, Syncer, Writer, open_writer,
 };

@@ -80,6 +80,11 @@ impl crate::File for OsFile {
         self.file.sync_data().map_err(self.failed(Op::Sync, None))
     }
 
+    fn evict(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
     fn contents(&self) -> Result<Contents, StorageError> {
         #[cfg(target_os = "linux")]
         if let Some(map) = super::map::populated(&self.file) {

@@ -17,7 +17,8 @@
 //! 108  listed u32            at most 16
 //! 112  reserved to 128
 //! 128  listed x (segment_id u64, salt u64, capacity_blocks u32, reserved u32), ascending
-//! 512  reserved to 4088, zero
+//! 512  2 x (snapshot_id u64, begin_lsn u64, end_lsn u64, bytes u64, sections u32, digest u32), newest first
+//! 592  reserved to 4088, zero
 //! 4088 crc u32 over 0..4088, then its complement
 //! ```
 //!
@@ -28,6 +29,7 @@ use std::fmt;
 use super::SEGMENT_ID_END;
 use super::bytes::{put, u16_at, u32_at, u64_at, u128_at};
 use super::segment::SegmentHeader;
+use super::snapshot::SnapshotRef;
 use crate::lsn::Lsn;
 
 /// The length of a slot: a block of its own, so that no write touches two of them.
@@ -50,6 +52,8 @@ const CRC_AT: usize = META_SLOT_LEN - 8;
 const CHECKSUM_CRC32: u8 = 1;
 const LISTED_AT: usize = 128;
 const LISTED_LEN: usize = 24;
+const SNAPSHOTS_AT: usize = 512;
+const SNAPSHOT_LEN: usize = 40;
 
 /// Whether the log has been shown to anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +108,8 @@ pub struct Meta {
     pub state: MetaState,
     /// The segments that no LINK leads to for certain, oldest first: the head and all that are newer.
     pub listed: Vec<Listed>,
+    /// The snapshots that count: the newest, and the one before it.
+    pub snapshots: [Option<SnapshotRef>; 2],
 }
 
 impl Meta {
@@ -146,6 +152,20 @@ impl Meta {
                 _ => return Err(MetaFault::Contradiction),
             },
             listed: Self::listed(block)?,
+            snapshots: [Self::snapshot(block, 0), Self::snapshot(block, 1)],
+        })
+    }
+
+    /// An entry without a number says that there is none; then it is blank, as encoding it again shows.
+    fn snapshot(block: &[u8; META_SLOT_LEN], index: usize) -> Option<SnapshotRef> {
+        let at = SNAPSHOTS_AT + index * SNAPSHOT_LEN;
+        Some(SnapshotRef {
+            id: u64_at(block, at).filter(|id| *id > 0)?,
+            begin: Lsn(u64_at(block, at + 8)?),
+            end: Lsn(u64_at(block, at + 16)?),
+            bytes: u64_at(block, at + 24)?,
+            sections: u32_at(block, at + 32)?,
+            digest: u32_at(block, at + 36)?,
         })
     }
 
@@ -177,7 +197,24 @@ impl Meta {
                     && ids().next() == Some(self.head_segment)
             }
         };
-        ascending && below_next && begun && !ids().any(|id| id == 0) && self.uuid != 0
+        ascending
+            && below_next
+            && begun
+            && !ids().any(|id| id == 0)
+            && self.uuid != 0
+            && self.snapshots_agree()
+    }
+
+    /// Whether each snapshot ends with what is durable, and the older one is the older.
+    fn snapshots_agree(&self) -> bool {
+        let known =
+            |it: &SnapshotRef| it.begin <= it.end && it.end <= self.durable_lsn && it.id < SEGMENT_ID_END;
+        let in_order = match self.snapshots {
+            [Some(newest), Some(before)] => before.id < newest.id && before.begin <= newest.begin,
+            [None, Some(_)] => false,
+            _ => true,
+        };
+        in_order && self.snapshots.iter().flatten().all(known)
     }
 
     /// The bytes of a slot. More segments than a slot can list are not written: [`Meta::has_room`] is asked before.
@@ -208,6 +245,7 @@ impl Meta {
         };
         put(&mut block, 104, [state, CHECKSUM_CRC32]);
         self.encode_listed(&mut block);
+        self.encode_snapshots(&mut block);
         let crc = crc32fast::hash(block.get(..CRC_AT).unwrap_or_default());
         put(&mut block, CRC_AT, crc.to_le_bytes());
         put(&mut block, CRC_AT + 4, (!crc).to_le_bytes());
@@ -222,6 +260,18 @@ impl Meta {
             put(block, at, listed.segment_id.to_le_bytes());
             put(block, at + 8, listed.salt.to_le_bytes());
             put(block, at + 16, listed.capacity_blocks.to_le_bytes());
+        }
+    }
+
+    fn encode_snapshots(&self, block: &mut [u8]) {
+        let places = (SNAPSHOTS_AT..).step_by(SNAPSHOT_LEN);
+        for (at, snapshot) in places.zip(&self.snapshots) {
+            let Some(it) = snapshot else { continue };
+            for (at, number) in (at..).step_by(8).zip([it.id, it.begin.0, it.end.0, it.bytes]) {
+                put(block, at, number.to_le_bytes());
+            }
+            put(block, at + 32, it.sections.to_le_bytes());
+            put(block, at + 36, it.digest.to_le_bytes());
         }
     }
 

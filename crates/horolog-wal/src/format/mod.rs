@@ -9,6 +9,7 @@ pub(crate) mod internal;
 pub(crate) mod meta;
 pub(crate) mod record;
 pub(crate) mod segment;
+pub(crate) mod snapshot;
 
 pub use fault::Fault;
 pub use record::RECORD_HEADER_LEN;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use horolog_storage::{Contents, File, LOCK_FILE, Storage};
 
 use super::meta::{META_FILE, META_TEMPORARY, MetaFound, read_meta};
+use super::snapshot::{identity_of, snapshot_id};
 use crate::error::{LogError, LogFile, Unknown};
 use crate::format::segment::{MAJOR, SEGMENT_HEADER_LEN, SegmentFault, SegmentHeader};
 use crate::format::{Fault, SEGMENT_ID_END};
@@ -24,6 +25,10 @@ pub(crate) struct Directory {
     pub(crate) leftovers: Vec<String>,
     /// Above every id that was ever given, as far as META and the names tell.
     pub(crate) next_id: u64,
+    /// The same for snapshots.
+    pub(crate) next_snapshot: u64,
+    /// The names of all snapshots that are whole or were.
+    snapshots: Vec<(u64, String)>,
 }
 
 /// A file with the name of a segment.
@@ -55,13 +60,23 @@ pub(crate) fn segment_id(name: &str) -> Option<u64> {
 pub(crate) fn is_of_a_log(name: &str) -> bool {
     [LOCK_FILE, META_FILE, META_TEMPORARY].contains(&name)
         || name.strip_suffix(".tmp").and_then(segment_id).is_some()
+        || snapshot_id(name.strip_suffix(".tmp").unwrap_or(name)).is_some()
 }
 
 impl Directory {
     pub(crate) fn list(storage: &dyn Storage, has_lock: bool) -> Result<Self, LogError> {
         let meta = read_meta(storage)?;
         let next_id = meta.as_ref().map_or(1, |found| found.meta.next_segment);
-        let mut directory = Self { meta, has_lock, segments: Vec::new(), leftovers: Vec::new(), next_id };
+        let newest_snapshot = meta.as_ref().and_then(|found| found.meta.snapshots[0]).map_or(0, |it| it.id);
+        let mut directory = Self {
+            meta,
+            has_lock,
+            segments: Vec::new(),
+            leftovers: Vec::new(),
+            next_id,
+            next_snapshot: newest_snapshot + 1,
+            snapshots: Vec::new(),
+        };
         let mut stranger = None;
         for name in storage.list()? {
             if let Some(id) = segment_id(&name) {
@@ -72,12 +87,37 @@ impl Directory {
                 directory.leftovers.push(name);
             } else if name == META_TEMPORARY {
                 directory.leftovers.push(name);
+            } else if let Some(id) = snapshot_id(name.strip_suffix(".tmp").unwrap_or(&name)) {
+                directory.found_snapshot(id, name);
             } else if name != LOCK_FILE && name != META_FILE {
                 stranger.get_or_insert(name);
             }
         }
         directory.check(storage, stranger)?;
+        directory.find_old_snapshots(storage)?;
         Ok(directory)
+    }
+
+    fn found_snapshot(&mut self, id: u64, name: String) {
+        self.next_snapshot = self.next_snapshot.max(id + 1);
+        if name.ends_with(".tmp") {
+            self.leftovers.push(name);
+        } else {
+            self.snapshots.push((id, name));
+        }
+    }
+
+    /// A snapshot of this log that META does not list, or no longer, is removed by the next opening. One that cannot be told
+    /// from somebody else's is left alone.
+    fn find_old_snapshots(&mut self, storage: &dyn Storage) -> Result<(), LogError> {
+        let Some(MetaFound { meta, .. }) = &self.meta else { return Ok(()) };
+        for (id, name) in &self.snapshots {
+            let counts = meta.snapshots.iter().flatten().any(|listed| listed.id == *id);
+            if !counts && identity_of(storage, name)? == Some(meta.uuid) {
+                self.leftovers.push(name.clone());
+            }
+        }
+        Ok(())
     }
 
     fn reserve(&mut self, id: u64) {
@@ -92,11 +132,11 @@ impl Directory {
             found.check_known()?;
         }
         let path = || storage.path().to_owned();
-        match (&self.meta, self.segments.first(), stranger) {
+        let of_a_log = self.segments.first().map(|segment| &segment.name);
+        let of_a_log = of_a_log.or(self.snapshots.first().map(|(_, name)| name));
+        match (&self.meta, of_a_log, stranger) {
             (Some(found), ..) => self.check_foreign(found.meta.uuid),
-            (None, Some(segment), _) => {
-                Err(LogError::MetaMissing { path: path(), found: segment.name.clone() })
-            }
+            (None, Some(name), _) => Err(LogError::MetaMissing { path: path(), found: name.clone() }),
             (None, None, Some(found)) => Err(LogError::NotALog { path: path(), found }),
             (None, None, None) => Ok(()),
         }

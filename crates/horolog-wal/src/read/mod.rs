@@ -5,6 +5,7 @@ mod directory;
 mod meta;
 mod salvage;
 mod scan;
+mod snapshot;
 mod verdict;
 mod view;
 
@@ -18,6 +19,7 @@ use self::directory::{Directory, Found};
 pub(crate) use self::directory::{segment_name, temporary_name};
 pub(crate) use self::meta::{META_FILE, META_TEMPORARY, read_meta};
 pub use self::salvage::{Damage, DamageKind, Salvage, SalvageRole, SalvagedSegment, salvage};
+pub(crate) use self::snapshot::{for_each_section_of, snapshot_name, snapshot_temporary_name};
 use self::verdict::{Proof, StopAt};
 pub use self::view::{LogState, LogView, Record, SegmentReport, SegmentRole};
 use crate::error::{Corruption, LogError, MetaDamage};
@@ -159,6 +161,9 @@ fn view_without_head(directory: Directory, parts: Vec<Part>, unused: &[Unused], 
         parts,
         cut: Boundary::ORIGIN,
         next_id: directory.next_id,
+        next_snapshot: directory.next_snapshot,
+        rotten: Vec::new(),
+        has_lock: directory.has_lock,
         leftovers: directory.leftovers,
         codec,
     }

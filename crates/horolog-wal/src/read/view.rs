@@ -96,6 +96,10 @@ pub struct LogView {
     /// Where a new segment continues the log: the durable end of D.
     pub(crate) cut: Boundary,
     pub(crate) next_id: u64,
+    pub(crate) next_snapshot: u64,
+    /// Snapshots that were found damaged.
+    pub(crate) rotten: Vec<u64>,
+    pub(crate) has_lock: bool,
     /// Half-made files.
     pub(crate) leftovers: Vec<String>,
     pub(crate) codec: u16,
@@ -138,6 +142,15 @@ impl LogView {
     /// The newest segment of the log; 0 if there is none.
     pub(crate) fn head_id(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.found.id)
+    }
+
+    /// A snapshot that was found damaged: the next one that is published takes its place, not that of a sound one.
+    pub fn distrust_snapshot(&mut self, id: u64) {
+        self.rotten.push(id);
+    }
+
+    pub(crate) fn has_lock(&self) -> bool {
+        self.has_lock
     }
 
     /// Visits the records from `from` up to [`LogView::valid`], each once, in LSN order.

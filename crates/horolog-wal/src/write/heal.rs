@@ -93,10 +93,11 @@ impl Writer {
         Self {
             storage: Arc::clone(&self.storage),
             options: self.options.clone(),
-            shared: Arc::new(Shared::new(Arc::clone(&made.file), meta)),
+            shared: Arc::new(Shared::new(Arc::clone(&made.file), meta, self.shared.rotten())),
             uuid: self.uuid,
             epoch: self.epoch,
             next_id: self.next_id,
+            next_snapshot: self.next_snapshot,
             segment: Segment::new(made, now_ms),
             tail: self.durable,
             chain: self.durable_end.chain,

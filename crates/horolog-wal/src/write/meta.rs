@@ -12,6 +12,7 @@
 //!    is written.
 //! 6. A segment leaves the list when the LINK of a later one is durable, or when it was never used.
 //! 7. No file is removed before both pairs of slots say that it is not needed.
+//! 8. A snapshot is listed when it is whole, its name is durable, and so is the log as far as it has seen it.
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use horolog_storage::{File, Storage, StorageError};
 
 use crate::error::{LogError, Misuse};
 use crate::format::meta::{Listed, META_LEN, META_SLOT_LEN, Meta, MetaState};
+use crate::format::snapshot::SnapshotRef;
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::read::{META_FILE, META_TEMPORARY, segment_name};
@@ -48,6 +50,7 @@ impl MetaWriter {
             ro_compat: 0,
             state: MetaState::Initialising,
             listed: Vec::new(),
+            snapshots: [None; 2],
         };
         Self::place(storage, blank)
     }
@@ -103,6 +106,25 @@ impl MetaWriter {
     /// Notes what is durable.
     pub(super) fn witness(&mut self, durable: Lsn, head: u64) -> Result<(), StorageError> {
         self.settle(head, |meta| meta.durable_lsn = meta.durable_lsn.max(durable))
+    }
+
+    /// A snapshot counts, and of those before it the newest that is not among `rotten`. Says which that is, and which ones do
+    /// not count any more. Both pairs of slots say so when this returns.
+    pub(super) fn publish(
+        &mut self,
+        newest: SnapshotRef,
+        rotten: &[u64],
+        head: u64,
+    ) -> Result<(Option<SnapshotRef>, Vec<u64>), StorageError> {
+        let before = self.meta.snapshots.into_iter().flatten();
+        let kept = before.clone().find(|it| !rotten.contains(&it.id));
+        let dropped = before.map(|it| it.id).filter(|id| kept.is_none_or(|kept| kept.id != *id)).collect();
+        self.settle(head, |meta| {
+            meta.snapshots = [Some(newest), kept];
+            meta.durable_lsn = meta.durable_lsn.max(newest.end);
+        })?;
+        self.confirm()?;
+        Ok((kept, dropped))
     }
 
     /// The log begins at `first` from now on. Both pairs of slots say so when this returns.

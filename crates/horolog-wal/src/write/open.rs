@@ -160,10 +160,11 @@ pub(super) fn begin(
     Writer {
         storage,
         options: options.clone(),
-        shared: Arc::new(Shared::new(Arc::clone(&made.file), meta)),
+        shared: Arc::new(Shared::new(Arc::clone(&made.file), meta, view.rotten.clone())),
         uuid: made.header.uuid,
         epoch: made.header.epoch,
         next_id: made.header.segment_id + 1,
+        next_snapshot: view.next_snapshot,
         segment: Segment::new(made, now_ms),
         tail: view.durable,
         chain: view.cut.chain,

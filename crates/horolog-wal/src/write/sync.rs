@@ -8,6 +8,7 @@ use horolog_storage::{File, StorageError};
 use super::meta::MetaWriter;
 use crate::error::LogError;
 use crate::format::meta::{Listed, Meta};
+use crate::format::snapshot::SnapshotRef;
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 
@@ -23,6 +24,8 @@ pub(super) struct Shared {
     /// The newest segment whose first batch is durable.
     durable_head: AtomicU64,
     failed: AtomicBool,
+    /// Snapshots that are listed and were found damaged.
+    rotten: Vec<u64>,
 }
 
 /// Makes what was appended durable; beside the writer, from any thread.
@@ -75,13 +78,14 @@ impl Syncer {
 }
 
 impl Shared {
-    pub(super) fn new(file: Arc<dyn File>, meta: MetaWriter) -> Self {
+    pub(super) fn new(file: Arc<dyn File>, meta: MetaWriter, rotten: Vec<u64>) -> Self {
         Self {
             current: Mutex::new(file),
             begun: AtomicU64::new(0),
             durable_head: AtomicU64::new(meta.meta().head_segment),
             meta: Mutex::new(meta),
             failed: AtomicBool::new(false),
+            rotten,
         }
     }
 
@@ -145,6 +149,17 @@ impl Shared {
     pub(super) fn retire(&self, first: u64) -> Result<(), LogError> {
         let head = self.durable_head();
         self.update_meta(|meta| meta.retire(first, head))
+    }
+
+    /// A snapshot counts from now on. Says which one stays beside it, and which ones go.
+    pub(super) fn publish(&self, snapshot: SnapshotRef) -> Result<(Option<SnapshotRef>, Vec<u64>), LogError> {
+        let head = self.durable_head();
+        self.update_meta(|meta| meta.publish(snapshot, &self.rotten, head))
+    }
+
+    /// Snapshots that were found damaged.
+    pub(super) fn rotten(&self) -> Vec<u64> {
+        self.rotten.clone()
     }
 
     pub(super) fn witness(&self, durable: Lsn) -> Result<(), LogError> {

@@ -56,6 +56,7 @@ pub struct Writer {
     pub(super) uuid: u128,
     pub(super) epoch: u64,
     pub(super) next_id: u64,
+    pub(super) next_snapshot: u64,
     pub(super) segment: Segment,
     pub(super) tail: Lsn,
     /// The chain value of the last batch.

@@ -227,7 +227,7 @@ fn slot_of(slot: &[u8], place: u64) -> Option<Meta> {
         .clone()
         .map(|row| Listed { id: u64_at(row, 0), salt: u64_at(row, 8), blocks: u32_at(row, 16) })
         .collect();
-    let reserved = is_blank(106, 108) && is_blank(112, 128) && is_blank(rows_end, 4088);
+    let reserved = is_blank(106, 108) && is_blank(112, 128) && is_blank(rows_end, 512) && is_blank(592, 4088);
     let reserved = reserved && rows.clone().all(|row| u32_at(row, 20) == 0);
     let meta = Meta {
         uuid: u128_at(slot, 16),
@@ -248,8 +248,25 @@ fn slot_of(slot: &[u8], place: u64) -> Option<Meta> {
         2 => ids.first() == Some(&meta.head_segment) && (1..=meta.head_segment).contains(&meta.first_segment),
         _ => false,
     };
+    let fits = fits && snapshots_agree(slot, meta.witness);
     let valid = reserved && meta.uuid != 0 && place / 2 == meta.seq % 2 && ascends && in_bounds && fits;
     valid.then_some(meta)
+}
+
+/// Newest first; a number of 0 says that there is none, and then all of the entry is zero.
+fn snapshots_agree(slot: &[u8], witness: u64) -> bool {
+    let [newest, older] = [&slot[512..552], &slot[552..592]];
+    let fits = |row: &[u8]| {
+        let (id, begin, end) = (u64_at(row, 0), u64_at(row, 8), u64_at(row, 16));
+        if id == 0 {
+            row.iter().all(|byte| *byte == 0)
+        } else {
+            id < ID_END && begin <= end && end <= witness
+        }
+    };
+    let in_order = u64_at(older, 0) == 0
+        || (u64_at(older, 0) < u64_at(newest, 0) && u64_at(older, 8) <= u64_at(newest, 8));
+    fits(newest) && fits(older) && in_order
 }
 
 // Segments

@@ -12,3 +12,4 @@ mod meta;
 mod retire;
 mod rig;
 mod salvage;
+mod snapshot;

@@ -6,7 +6,7 @@ use horolog_sim::{Errno, Rng, SimDisk};
 use horolog_storage::{Op, Storage};
 use horolog_wal::{
     EvidenceKind, Fault, Listed, LogError, LogFile, LogState, Lsn, Meta, MetaFault, MetaState, Misuse,
-    SegmentRole, Unknown, open_writer,
+    SegmentRole, SnapshotRef, Unknown, open_writer,
 };
 
 use crate::rig::{Rig, check, edit_meta, mem, options, read};
@@ -14,13 +14,14 @@ use crate::rig::{Rig, check, edit_meta, mem, options, read};
 fn some_meta(rng: &mut Rng) -> Meta {
     let head = 1 + rng.below(1 << 40);
     let count = 1 + rng.below(16);
+    let durable = rng.next();
     let entry = |n| Listed { segment_id: head + 3 * n, salt: rng.next(), capacity_blocks: rng.next() as u32 };
     let listed = (0..count).map(entry).collect();
     Meta {
         uuid: u128::from(rng.next()) << 64 | u128::from(rng.next()),
         seq: rng.next(),
         epoch: rng.next(),
-        durable_lsn: Lsn(rng.next()),
+        durable_lsn: Lsn(durable),
         first_segment: 1 + rng.below(head),
         listed,
         head_segment: head,
@@ -28,6 +29,23 @@ fn some_meta(rng: &mut Rng) -> Meta {
         compat: rng.next(),
         ro_compat: rng.next(),
         state: MetaState::Active,
+        snapshots: snapshots(rng, durable),
+    }
+}
+
+/// None, one, or two that fit.
+fn snapshots(rng: &mut Rng, durable: u64) -> [Option<SnapshotRef>; 2] {
+    let (older, begin) = (1 + rng.below(1 << 40), rng.below(durable / 4 + 1));
+    let mut one = |id, begin| {
+        let begin = Lsn(begin);
+        let end = Lsn(begin.0 + rng.below(durable / 4 + 1));
+        let (bytes, sections, digest) = (rng.next(), rng.next() as u32, rng.next() as u32);
+        Some(SnapshotRef { id, begin, end, bytes, sections, digest })
+    };
+    match older % 3 {
+        0 => [None, None],
+        1 => [one(older, begin), None],
+        _ => [one(older + 1, 2 * begin), one(older, begin)],
     }
 }
 
@@ -53,6 +71,17 @@ fn a_slot_lies_as_the_specification_says() {
             Listed { segment_id: 5, salt: 0x55, capacity_blocks: 16 },
             Listed { segment_id: 8, salt: 0x88, capacity_blocks: 32 },
         ],
+        snapshots: [
+            Some(SnapshotRef {
+                id: 12,
+                begin: Lsn(30),
+                end: Lsn(39),
+                bytes: 0x1234,
+                sections: 3,
+                digest: 0x5678_9abc,
+            }),
+            Some(SnapshotRef { id: 11, begin: Lsn(20), end: Lsn(20), bytes: 5000, sections: 1, digest: 7 }),
+        ],
     };
     let bytes = meta.encode();
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
@@ -63,7 +92,12 @@ fn a_slot_lies_as_the_specification_says() {
     assert_eq!([32, 40, 48, 56, 64, 72, 80, 88, 96].map(number), [7, 3, 40, 2, 5, 9, 0x11, 0x22, 0]);
     assert_eq!((bytes[104], bytes[105], number(108) as u32), (2, 1, 2));
     assert_eq!([128, 136, 144, 152, 160, 168].map(number), [5, 0x55, 16, 8, 0x88, 32]);
-    assert!(bytes[176..4088].iter().all(|byte| *byte == 0));
+    assert!(bytes[176..512].iter().all(|byte| *byte == 0));
+    assert_eq!([512, 520, 528, 536].map(number), [12, 30, 39, 0x1234]);
+    assert_eq!((number(544) as u32, number(544) >> 32), (3, 0x5678_9abc));
+    assert_eq!([552, 560, 568, 576].map(number), [11, 20, 20, 5000]);
+    assert_eq!((number(584) as u32, number(584) >> 32), (1, 7));
+    assert!(bytes[592..4088].iter().all(|byte| *byte == 0));
     let crc = crc32fast::hash(&bytes[..4088]);
     assert_eq!(number(4088), u64::from(crc) | u64::from(!crc) << 32);
 }
@@ -101,7 +135,16 @@ fn every_flipped_bit_and_every_truncation_of_a_slot_is_noticed() {
 /// Fields with a checksum that fits, and that cannot be true.
 #[test]
 fn a_slot_that_contradicts_itself_is_refused() {
-    let edits: [fn(&mut Meta); 11] = [
+    fn newest(meta: &mut Meta) -> &mut SnapshotRef {
+        meta.snapshots[0].as_mut().unwrap()
+    }
+    let edits: [fn(&mut Meta); 17] = [
+        |meta| newest(meta).end = newest(meta).begin.0.checked_sub(1).map(Lsn).unwrap(),
+        |meta| newest(meta).end = meta.durable_lsn.next(),
+        |meta| newest(meta).id = 1 << 48,
+        |meta| newest(meta).id = meta.snapshots[1].unwrap().id,
+        |meta| newest(meta).begin.0 = meta.snapshots[1].unwrap().begin.0 - 1,
+        |meta| meta.snapshots[0] = None,
         |meta| meta.listed.clear(),
         |meta| meta.listed.reverse(),
         |meta| meta.listed[1] = meta.listed[0],
@@ -117,6 +160,15 @@ fn a_slot_that_contradicts_itself_is_refused() {
     for (nth, edit) in edits.into_iter().enumerate() {
         let mut meta = some_meta(&mut Rng::new(3));
         meta.listed.truncate(2);
+        let one = |id, begin| SnapshotRef {
+            id,
+            begin: Lsn(begin),
+            end: Lsn(begin + 5),
+            bytes: 9,
+            sections: 1,
+            digest: 0,
+        };
+        meta.snapshots = [Some(one(8, 40)), Some(one(6, 20))];
         assert_eq!(Meta::decode(&meta.encode(), place(&meta)), Ok(meta.clone()));
         edit(&mut meta);
         assert_eq!(Meta::decode(&meta.encode(), place(&meta)), Err(MetaFault::Contradiction), "{nth}");
