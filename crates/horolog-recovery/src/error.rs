@@ -1,8 +1,12 @@
 //! Why a directory cannot be turned into a state.
 
+use std::fmt;
+
 use horolog_state::codec::RecordFault;
 use horolog_state::{ApplyError, Lsn};
 use horolog_wal::LogError;
+
+use crate::snapshot::RottenSnapshot;
 
 /// Why a directory is not opened. Every variant says where.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +38,24 @@ pub enum RecoveryError {
         /// What does not fit.
         source: ApplyError,
     },
-    /// The beginning of the log was retired, and nothing else holds what was in it.
-    #[error("the log begins with record {first}, and nothing holds those before it")]
+    /// The beginning of the log was retired, and no snapshot that holds what was in it can be used.
+    #[error("the log begins with record {first}, and nothing holds those before it{}", Rotten(rotten))]
     Incomplete {
         /// The first record that is there.
         first: Lsn,
+        /// The snapshots that should have held them, newest first.
+        rotten: Vec<RottenSnapshot>,
     },
     /// The first record of a log is always an `Epoch`.
     #[error("the log does not begin with an Epoch record")]
     NoEpoch,
+}
+
+/// Snapshots with what is wrong with each, for a message.
+struct Rotten<'a>(&'a [RottenSnapshot]);
+
+impl fmt::Display for Rotten<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|it| write!(f, "; {it}: {}", it.why))
+    }
 }

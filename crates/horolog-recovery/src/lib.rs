@@ -6,7 +6,7 @@
 //! here.
 //!
 //! ```text
-//! files --read_log--> LogView --replay--> State --missed--> backlog, suspects, waiting
+//! files --read_log--> LogView --snapshot--> Replay --records behind it--> State --missed--> backlog, suspects, waiting
 //! ```
 //!
 //! [`verify`] takes the same way and stops there, so that `verify` and an opening always agree.
@@ -19,9 +19,11 @@ mod missed;
 mod repair;
 mod replay;
 mod report;
+mod snapshot;
 
 pub use error::RecoveryError;
 pub use missed::{Missed, missed};
 pub use repair::{RepairError, Repaired, Salvaged, salvage};
-pub use replay::{Recovered, recover, replay, verify};
+pub use replay::{Recovered, recover, verify};
 pub use report::Report;
+pub use snapshot::{RottenSnapshot, SnapshotTrouble};

@@ -30,12 +30,14 @@
 use std::sync::Arc;
 
 use horolog_state::codec::{self, RecordFault};
+use horolog_state::snapshot::Replay;
 use horolog_state::{Epoch, Lsn, Record, State, TickLen};
 use horolog_storage::{Storage, StorageError};
 use horolog_wal::{LogCopy, LogError, LogOptions, Salvage, VisitError};
 
 use crate::error::RecoveryError;
 use crate::replay::{SKIPPABLE_KIND_MIN, apply};
+use crate::snapshot::finish;
 
 /// The highest generation there is.
 const GENERATION_MAX: u64 = horolog_state::GENERATION_MAX as u64;
@@ -143,16 +145,17 @@ pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvaged, 
 
 /// Folds the kept records up to `upto`, or to the first that does not fit.
 fn fold(log: &Salvage, upto: horolog_wal::Lsn) -> Result<(State, Option<RecoveryError>), RecoveryError> {
-    let mut state = State::new();
+    let mut replay = Replay::new();
     let visited = log.for_each_record(horolog_wal::Lsn(1), &mut |record| {
         // Without an `Epoch` nothing that follows has a meaning.
         let is_epoch = record.kind == horolog_state::Kind::Epoch.code();
         match record.lsn <= upto {
-            true if state.tick_len().is_none() && !is_epoch => Err(RecoveryError::NoEpoch),
-            true => apply(&mut state, &record),
+            true if replay.state().tick_len().is_none() && !is_epoch => Err(RecoveryError::NoEpoch),
+            true => apply(&mut replay, &record),
             false => Ok(()),
         }
     });
+    let state = finish(replay);
     match visited {
         Ok(()) => Ok((state, None)),
         Err(VisitError::Visitor(misfit)) => Ok((state, Some(misfit))),

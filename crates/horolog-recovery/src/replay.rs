@@ -1,11 +1,13 @@
 //! Records to state.
 
+use horolog_state::snapshot::Replay;
 use horolog_state::{Lsn, State, codec};
 use horolog_storage::Storage;
 use horolog_wal::{LogError, LogOptions, LogState, LogView, VisitError, read_log};
 
 use crate::error::RecoveryError;
 use crate::report::Report;
+use crate::snapshot::{Base, RottenSnapshot, SnapshotTrouble, base};
 
 /// How often a log is read again that changes while it is read.
 const TRIES: u32 = 5;
@@ -22,9 +24,11 @@ pub struct Recovered {
     pub log: LogView,
     /// What was found, kept and cut.
     pub report: Report,
+    /// Snapshots that cannot be used. What stood in them was had from another one, or from more of the log.
+    pub rotten: Vec<RottenSnapshot>,
 }
 
-/// Reads a directory: log, then state. Takes no lock and writes nothing.
+/// Reads a directory: log, snapshot, and the records behind it, into a state. Takes no lock and writes nothing.
 ///
 /// # Errors
 ///
@@ -33,14 +37,40 @@ pub fn recover(storage: &dyn Storage, options: &LogOptions) -> Result<Recovered,
     let mut tries_left = TRIES;
     loop {
         tries_left -= 1;
-        let log = read_log(storage, options)?;
-        match replay(&log) {
-            Ok(state) => return Ok(Recovered { report: Report::new(&log, &state), state, log }),
-            // Only without the lock: a writer uses a file again that was just read.
-            Err(RecoveryError::Log(LogError::ChangedMeanwhile { .. })) if tries_left > 0 => {}
-            Err(error) => return Err(error),
+        match recover_once(storage, options) {
+            // Only without the lock: a writer uses a file again, or has removed it, that was just read.
+            Err(error) if tries_left > 0 && !options.has_lock && has_changed(&error) => {}
+            Ok(found) if tries_left > 0 && !options.has_lock && found.rotten.iter().any(is_gone) => {}
+            result => return result,
         }
     }
+}
+
+fn has_changed(error: &RecoveryError) -> bool {
+    match error {
+        RecoveryError::Log(LogError::ChangedMeanwhile { .. }) => true,
+        RecoveryError::Incomplete { rotten, .. } => rotten.iter().any(is_gone),
+        _ => false,
+    }
+}
+
+fn is_gone(rotten: &RottenSnapshot) -> bool {
+    use horolog_wal::SnapshotDamage::{Header, Length, Missing};
+    let LogError::SnapshotDamaged { damage, .. } = (match &rotten.why {
+        SnapshotTrouble::File(error) => error,
+        _ => return false,
+    }) else {
+        return false;
+    };
+    matches!(damage, Missing | Header | Length { .. })
+}
+
+fn recover_once(storage: &dyn Storage, options: &LogOptions) -> Result<Recovered, RecoveryError> {
+    let mut log = read_log(storage, options)?;
+    let Base { replay, snapshot, rotten } = base(storage, &mut log)?;
+    let state = replay_behind(replay, &log)?;
+    let report = Report { snapshot, snapshots_rotten: rotten.len(), ..Report::new(&log, &state) };
+    Ok(Recovered { state, log, report, rotten })
 }
 
 /// Reads a directory as an opening would, and says what was found. An empty directory is sound.
@@ -52,22 +82,16 @@ pub fn verify(storage: &dyn Storage, options: &LogOptions) -> Result<Report, Rec
     recover(storage, options).map(|recovered| recovered.report)
 }
 
-/// Folds all records of a log into a state.
-///
-/// # Errors
-///
-/// [`RecoveryError`] with the place of the first record that cannot be read, decoded or applied.
-pub fn replay(log: &LogView) -> Result<State, RecoveryError> {
-    if log.first_lsn > horolog_wal::Lsn(1) {
-        return Err(RecoveryError::Incomplete { first: Lsn(log.first_lsn.0) });
-    }
-    let mut state = State::new();
-    let visited = log.for_each_record(horolog_wal::Lsn(1), &mut |record| apply(&mut state, &record));
+/// Puts the records of a log that are behind a replay's last one into its state.
+fn replay_behind(mut replay: Replay, log: &LogView) -> Result<State, RecoveryError> {
+    let first = horolog_wal::Lsn(replay.state().applied().0).next();
+    let visited = log.for_each_record(first, &mut |record| apply(&mut replay, &record));
     match visited {
         Ok(()) => {}
         Err(VisitError::Log(error)) => return Err(error.into()),
         Err(VisitError::Visitor(error)) => return Err(error),
     }
+    let state = crate::snapshot::finish(replay);
     if log.state == LogState::Log && state.applied() > Lsn::ZERO && state.tick_len().is_none() {
         return Err(RecoveryError::NoEpoch);
     }
@@ -75,24 +99,24 @@ pub fn replay(log: &LogView) -> Result<State, RecoveryError> {
 }
 
 /// Decodes a record and applies it, granting at once what it gives.
-pub(crate) fn apply(state: &mut State, record: &horolog_wal::Record<'_>) -> Result<(), RecoveryError> {
+pub(crate) fn apply(replay: &mut Replay, record: &horolog_wal::Record<'_>) -> Result<(), RecoveryError> {
     let lsn = Lsn(record.lsn.0);
     let (segment, offset) = (record.segment, record.offset);
     let decoded = match codec::decode(record.kind, record.body) {
         Ok(decoded) => decoded,
         Err(codec::RecordFault::UnknownKind { code }) if code >= SKIPPABLE_KIND_MIN => {
-            return state.pass_over(lsn).map_err(|source| RecoveryError::Rules { segment, offset, source });
+            return replay.pass_over(lsn).map_err(|source| RecoveryError::Rules { segment, offset, source });
         }
         Err(fault) => return Err(RecoveryError::Record { lsn, segment, offset, fault }),
     };
     let effect =
-        state.apply(lsn, &decoded).map_err(|source| RecoveryError::Rules { segment, offset, source })?;
+        replay.apply(lsn, &decoded).map_err(|source| RecoveryError::Rules { segment, offset, source })?;
     // What was read is as durable as it will ever be: everything a record gives is granted at once.
     if effect.free
         && let Some(id) = decoded.timer()
     {
-        state.free(id);
+        replay.free(id);
     }
-    drop(state.take_discarded());
+    replay.drop_discarded();
     Ok(())
 }

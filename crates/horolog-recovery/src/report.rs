@@ -3,7 +3,7 @@
 use std::fmt;
 
 use horolog_state::{Lsn, Phase, State};
-use horolog_wal::LogView;
+use horolog_wal::{LogView, SnapshotRef};
 
 /// What was found in a directory, what of it counts, and what was cut off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,8 +12,12 @@ pub struct Report {
     pub epoch: u64,
     /// Segment files.
     pub segments: usize,
-    /// Records replayed.
+    /// Records that count, those that only a snapshot holds included.
     pub records: u64,
+    /// The snapshot on which the replay began; records behind its `begin` were read.
+    pub snapshot: Option<SnapshotRef>,
+    /// Newer snapshots that could not be used: what stood in them was had from more of the log.
+    pub snapshots_rotten: usize,
     /// The highest record that something on disk proves durable.
     pub durable: Lsn,
     /// The last record that was read.
@@ -39,6 +43,8 @@ impl Report {
             epoch: state.epoch(),
             segments: log.segments.len(),
             records: state.applied().0,
+            snapshot: None,
+            snapshots_rotten: 0,
             durable: Lsn(log.durable.0),
             valid: Lsn(log.valid.0),
             torn_bytes: log.torn_bytes,
@@ -70,6 +76,12 @@ impl fmt::Display for Report {
             self.torn_bytes,
             if self.clean { "closed in order" } else { "not closed in order" },
         )?;
+        if let Some(snapshot) = self.snapshot {
+            write!(f, "; from snapshot {} at {} on", snapshot.id, snapshot.begin)?;
+        }
+        if self.snapshots_rotten > 0 {
+            write!(f, "; {} newer snapshots cannot be used", self.snapshots_rotten)?;
+        }
         if self.meta_bad_slots > 0 {
             write!(f, "; {} of 4 slots of META do not count", self.meta_bad_slots)?;
         }

@@ -146,7 +146,7 @@ fn a_log_whose_beginning_was_retired_refuses_with_where_it_begins() {
         verify(&*storage, &LogOptions::small()).map(drop),
     ] {
         assert!(
-            matches!(refused, Err(RecoveryError::Incomplete { first: Lsn(lsn) }) if lsn == first),
+            matches!(refused, Err(RecoveryError::Incomplete { first: Lsn(lsn), .. }) if lsn == first),
             "{refused:?}"
         );
     }

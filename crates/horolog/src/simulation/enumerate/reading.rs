@@ -35,7 +35,7 @@ pub(super) enum Times {
 pub(super) fn read(disk: &SimDisk, ledger: &Ledger, times: Times) -> Result<Reading, Breach> {
     let before = disk.counts();
     let refused = |error| Breach::refused("I14", error);
-    let Recovered { state, log, report } = recover(disk, &log_options()).map_err(refused)?;
+    let Recovered { state, log, report, .. } = recover(disk, &log_options()).map_err(refused)?;
     state.check().map_err(|invariant| Breach::of("state", invariant))?;
     if (report.records, report.valid) != (state.applied().0, state.applied()) || report.durable > report.valid
     {

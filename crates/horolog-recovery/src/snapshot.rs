@@ -1,0 +1,94 @@
+//! Where a replay begins: on top of a snapshot, or with the first record.
+//!
+//! The newest snapshot that is whole is taken. One that is not, for whatever reason, is passed over and told: the one before it
+//! needs more of the log, and the log is kept for that. Without any, the log must begin with the first record.
+
+use horolog_state::snapshot::{Replay, SnapshotFault};
+use horolog_state::{Lsn, State};
+use horolog_storage::Storage;
+use horolog_wal::{LogError, LogView, SnapshotRef, VisitError};
+
+use crate::error::RecoveryError;
+
+/// A snapshot that was passed over.
+#[derive(Debug, thiserror::Error)]
+#[error("snapshot {snapshot} cannot be used")]
+pub struct RottenSnapshot {
+    /// Its number.
+    pub snapshot: u64,
+    /// Why.
+    #[source]
+    pub why: SnapshotTrouble,
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotTrouble {
+    /// Its file is damaged, or cannot be read.
+    #[error(transparent)]
+    File(#[from] LogError),
+    /// Its checksums hold, and its sections mean nothing.
+    #[error(transparent)]
+    Section(#[from] SnapshotFault),
+    /// The records that it needs besides are not all there.
+    #[error("the log has records {first} to {last}")]
+    Records {
+        /// The first record that is there.
+        first: Lsn,
+        /// The last one.
+        last: Lsn,
+    },
+}
+
+/// Where a replay begins.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) replay: Replay,
+    /// The snapshot that it stands on.
+    pub(crate) snapshot: Option<SnapshotRef>,
+    /// Newer ones that cannot be used.
+    pub(crate) rotten: Vec<RottenSnapshot>,
+}
+
+/// Finds where to begin. Snapshots that cannot be used are noted in `log`, so that the next one takes their place.
+///
+/// # Errors
+///
+/// [`RecoveryError::Incomplete`] if there is no snapshot to stand on, and the log does not begin with the first record.
+pub(crate) fn base(storage: &dyn Storage, log: &mut LogView) -> Result<Base, RecoveryError> {
+    let mut rotten = Vec::new();
+    for snapshot in log.snapshots().collect::<Vec<_>>() {
+        match load(storage, log, &snapshot) {
+            Ok(replay) => return Ok(Base { replay, snapshot: Some(snapshot), rotten }),
+            Err(why) => {
+                log.distrust_snapshot(snapshot.id);
+                rotten.push(RottenSnapshot { snapshot: snapshot.id, why });
+            }
+        }
+    }
+    if log.first_lsn > horolog_wal::Lsn(1) {
+        return Err(RecoveryError::Incomplete { first: Lsn(log.first_lsn.0), rotten });
+    }
+    Ok(Base { replay: Replay::new(), snapshot: None, rotten })
+}
+
+fn load(storage: &dyn Storage, log: &LogView, snapshot: &SnapshotRef) -> Result<Replay, SnapshotTrouble> {
+    if snapshot.begin.next() < log.first_lsn || log.valid < snapshot.end {
+        return Err(SnapshotTrouble::Records { first: Lsn(log.first_lsn.0), last: Lsn(log.valid.0) });
+    }
+    let mut replay = Replay::after(Lsn(snapshot.begin.0));
+    let visited = log.for_each_section(storage, snapshot, &mut |section| replay.section(section));
+    match visited {
+        Ok(()) if replay.end() == Lsn(snapshot.end.0) => Ok(replay),
+        Ok(()) => Err(SnapshotFault::NoGlobals.into()),
+        Err(VisitError::Log(error)) => Err(error.into()),
+        Err(VisitError::Visitor(fault)) => Err(fault.into()),
+    }
+}
+
+/// The state of a base, once everything behind it was applied.
+pub(crate) fn finish(replay: Replay) -> State {
+    // A base stands on a snapshot whose last section was read, or on none.
+    replay.finish().unwrap_or_default()
+}
