@@ -1,8 +1,8 @@
 //! The only way past the verdict that a directory is damaged: what can be kept of it, written to a new one.
 //!
-//! [`salvage`] reads a directory as far as its log goes without a gap and folds that into a state. [`Salvaged::write`] puts
-//! those records into an empty directory, under their own LSNs, so that every id that was kept stays valid. Nothing is ever
-//! written to the damaged directory.
+//! [`salvage`] reads a directory as far as its log goes without a gap, from the first record on or on top of a snapshot, and
+//! folds that into a state. [`Salvaged::write`] puts those records, or a snapshot of what they made, into an empty directory,
+//! under their own LSNs, so that every id that was kept stays valid. Nothing is ever written to the damaged directory.
 //!
 //! # Why an id that was lost never comes again
 //!
@@ -10,7 +10,7 @@
 //! repair forgets as many lives as were lost. So the new log ends with an `Epoch` record whose `generation_floor` is above
 //! every generation that can have been handed out:
 //!
-//! 1. Let M be the highest generation or floor of the kept records and of every record that can be read behind them. A
+//! 1. Let M be the highest generation or floor of the kept state and records, and of every record that can be read behind. A
 //!    record raises the highest generation by one at most: a `Put` takes the next one of a slot, an `Epoch` puts the floors
 //!    one above the highest. So the lost records of which anything is known, last - kept of them, lead to M + (last - kept)
 //!    at most; and an id whose record was never written is one above that at most. The `Epoch` record of the repair
@@ -30,10 +30,10 @@
 use std::sync::Arc;
 
 use horolog_state::codec::{self, RecordFault};
-use horolog_state::snapshot::Replay;
+use horolog_state::snapshot::{Replay, SnapshotWalk};
 use horolog_state::{Epoch, Lsn, Record, State, TickLen};
 use horolog_storage::{Storage, StorageError};
-use horolog_wal::{LogCopy, LogError, LogOptions, Salvage, VisitError};
+use horolog_wal::{LogCopy, LogError, LogOptions, Salvage, SnapshotFile, SnapshotOnDisk, VisitError};
 
 use crate::error::RecoveryError;
 use crate::replay::{SKIPPABLE_KIND_MIN, apply};
@@ -61,6 +61,8 @@ pub struct Salvaged {
     pub last: Lsn,
     /// Why less is kept than can be read: a record that is intact and means nothing, or does not fit.
     pub misfit: Option<RecoveryError>,
+    /// The snapshot on which the kept records stand, if the log alone gives less.
+    pub snapshot: Option<u64>,
     bounds: Bounds,
 }
 
@@ -122,31 +124,71 @@ impl Bounds {
 
 /// Reads what can be kept of a directory, damaged or not. Takes no lock and writes nothing.
 ///
+/// The log is taken from its first record on if that gives everything. If something is missing, each snapshot that is whole is
+/// tried as well, listed or not; what keeps the most is taken.
+///
 /// # Errors
 ///
 /// [`RecoveryError::Log`] for what keeps it from being read, [`RecoveryError::Record`] for a record that a later version wrote.
 /// Damage is no error here.
 pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvaged, RecoveryError> {
-    let log = horolog_wal::salvage(storage, options)?;
-    let (mut state, misfit) = fold(&log, log.kept)?;
+    let whole = horolog_wal::salvage(storage, options)?;
+    let mut best = keep(whole, &Replay::new, None)?.ok_or(RecoveryError::NoEpoch)?;
+    if best.kept == best.last {
+        return Ok(best);
+    }
+    for snapshot in horolog_wal::snapshots_on_disk(storage, best.log.uuid)? {
+        let load = || load(&snapshot).unwrap_or_default();
+        let log = horolog_wal::salvage_behind(storage, options, snapshot.begin)?;
+        match keep(log, &load, Some(snapshot.id))? {
+            Some(based) if based.kept > best.kept => best = based,
+            _ => {}
+        }
+    }
+    Ok(best)
+}
+
+fn load(snapshot: &SnapshotOnDisk) -> Option<Replay> {
+    let mut replay = Replay::after(Lsn(snapshot.begin.0));
+    snapshot.for_each_section(&mut |section| replay.section(section)).ok()?;
+    Some(replay)
+}
+
+/// What can be kept on top of a base; `None` if the records that the base needs are not there.
+fn keep(
+    log: Salvage,
+    base: &dyn Fn() -> Replay,
+    snapshot: Option<u64>,
+) -> Result<Option<Salvaged>, RecoveryError> {
+    let (mut state, misfit) = fold(&log, base(), log.kept)?;
     let mut kept = log.kept;
     match misfit {
         Some(misfit) if is_of_a_later_version(&misfit) => return Err(misfit),
         Some(_) => {
             // What was written in one batch is kept or lost as a whole.
             kept = log.batch_end_before(horolog_wal::Lsn(state.applied().next().0))?;
-            state = fold(&log, kept)?.0;
+            state = fold(&log, base(), kept)?.0;
         }
         None => {}
     }
-    let bounds = bounds(&log)?;
-    Ok(Salvaged { kept: Lsn(kept.0), last: Lsn(log.last.0), log, state, misfit, bounds })
+    // A snapshot is a patchwork of moments up to the last record that it has seen.
+    let is_whole = Lsn(kept.0) >= base().end() && (snapshot.is_none() || state.tick_len().is_some());
+    if !is_whole {
+        return Ok(None);
+    }
+    let bounds = bounds(&log, &state)?;
+    let (kept, last) = (Lsn(kept.0), Lsn(log.last.0));
+    Ok(Some(Salvaged { kept, last, log, state, misfit, snapshot, bounds }))
 }
 
-/// Folds the kept records up to `upto`, or to the first that does not fit.
-fn fold(log: &Salvage, upto: horolog_wal::Lsn) -> Result<(State, Option<RecoveryError>), RecoveryError> {
-    let mut replay = Replay::new();
-    let visited = log.for_each_record(horolog_wal::Lsn(1), &mut |record| {
+/// Puts the kept records up to `upto` on top of a base, or up to the first that does not fit.
+fn fold(
+    log: &Salvage,
+    mut replay: Replay,
+    upto: horolog_wal::Lsn,
+) -> Result<(State, Option<RecoveryError>), RecoveryError> {
+    let first = horolog_wal::Lsn(replay.state().applied().0).next();
+    let visited = log.for_each_record(first, &mut |record| {
         // Without an `Epoch` nothing that follows has a meaning.
         let is_epoch = record.kind == horolog_state::Kind::Epoch.code();
         match record.lsn <= upto {
@@ -163,8 +205,9 @@ fn fold(log: &Salvage, upto: horolog_wal::Lsn) -> Result<(State, Option<Recovery
     }
 }
 
-fn bounds(log: &Salvage) -> Result<Bounds, RecoveryError> {
-    let mut bounds = Bounds { generation: 0, epoch: log.epoch };
+fn bounds(log: &Salvage, state: &State) -> Result<Bounds, RecoveryError> {
+    let generation = state.slab().generation_max().into();
+    let mut bounds = Bounds { generation, epoch: log.epoch.max(state.epoch()) };
     let visited = log.for_each_readable::<RecoveryError>(horolog_wal::Lsn::ZERO, &mut |record| {
         match codec::decode(record.kind, record.body) {
             Ok(record) => bounds.note(&record),
@@ -217,12 +260,35 @@ impl Salvaged {
             // The elapsed timeline goes on from here as if the repair had not been.
             reading: self.state.reading(),
         };
-        let mut copy = LogCopy::begin(storage, options)?;
-        copy.copy(&self.log, horolog_wal::Lsn(self.kept.0))?;
+        let mut copy = match self.snapshot {
+            None => self.copy_records(storage, options)?,
+            Some(_) => self.copy_state(storage, options)?,
+        };
         let record = Record::Epoch(epoch);
         let lsn = copy.push(record.kind().code(), |out| codec::encode(&record, out))?;
         let uuid = copy.finish()?;
         Ok(Repaired { uuid, epoch_lsn: Lsn(lsn.0), generation_floor })
+    }
+
+    /// The records as they are.
+    fn copy_records(&self, storage: Arc<dyn Storage>, options: &LogOptions) -> Result<LogCopy, LogError> {
+        let mut copy = LogCopy::begin(storage, options, horolog_wal::Lsn::ZERO)?;
+        copy.copy(&self.log, horolog_wal::Lsn(self.kept.0))?;
+        Ok(copy)
+    }
+
+    /// What they made, as a snapshot: those from the first on are not all there.
+    fn copy_state(&self, storage: Arc<dyn Storage>, options: &LogOptions) -> Result<LogCopy, LogError> {
+        let mut copy = LogCopy::begin(storage, options, horolog_wal::Lsn(self.kept.0))?;
+        let mut file = copy.plan_snapshot().create()?;
+        let mut walk = SnapshotWalk::new(&self.state);
+        let mut buffer = vec![0; SnapshotFile::FRAME_LEN];
+        while walk.step(&self.state, &mut buffer) {
+            file.append(&mut buffer, walk.end().is_some())?;
+            buffer.truncate(SnapshotFile::FRAME_LEN);
+        }
+        copy.add_snapshot(file.seal(horolog_wal::Lsn(self.kept.0))?)?;
+        Ok(copy)
     }
 
     /// A floor above every generation that can have been handed out, `None` if too few are left.

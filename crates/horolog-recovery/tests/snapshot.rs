@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use horolog_recovery::{Recovered, RecoveryError, SnapshotTrouble, recover, verify};
+use horolog_recovery::{
+    Recovered, RecoveryError, RepairError, Salvaged, SnapshotTrouble, recover, salvage, verify,
+};
 use horolog_sim::{Rng, SimDisk};
 use horolog_state::snapshot::SnapshotWalk;
 use horolog_state::{
     Cancel, ClockReading, Complete, Deliver, DueTime, Epoch, Lsn, Put, Record, State, Tick, TickLen,
     Timeline, TimerId, codec,
 };
+use horolog_storage::Storage;
 use horolog_wal::{
     BatchBuf, LogError, LogOptions, SealedSnapshot, SnapshotDamage, SnapshotFile, Stamp, Syncer, Writer,
     open_writer,
@@ -221,7 +224,10 @@ fn without_any_snapshot_a_whole_log_is_enough_and_one_without_its_beginning_is_r
     let RecoveryError::Incomplete { first, rotten } = &refused else { panic!("{refused}") };
     assert!(*first > Lsn(1));
     assert_eq!(rotten.iter().map(|it| it.snapshot).collect::<Vec<_>>(), [4, 3]);
-    assert!(refused.to_string().contains("snapshot 4 cannot be used: snapshot 4: the section at"), "{refused}");
+    assert!(
+        refused.to_string().contains("snapshot 4 cannot be used: snapshot 4: the section at"),
+        "{refused}"
+    );
     assert!(verify(&*disk, &options()).is_err(), "verify and an opening agree");
 }
 
@@ -239,11 +245,8 @@ fn a_crash_while_a_snapshot_is_made_loses_nothing() {
         let mut rng = Rng::new(seed);
         disk.halt_after(rng.below(30));
         let halted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| life.snapshot()));
-        let after = Arc::new(if seed % 4 == 0 {
-            disk.process_kill()
-        } else {
-            disk.power_cut(&mut || rng.one_in(2))
-        });
+        let after =
+            Arc::new(if seed % 4 == 0 { disk.process_kill() } else { disk.power_cut(&mut || rng.one_in(2)) });
         let found = reread(&after);
         assert!(found.state.applied().0 >= acked, "seed {seed}");
         assert_eq!(found.report.snapshots_rotten, 0, "seed {seed}: a crash rots no snapshot");
@@ -257,5 +260,120 @@ fn a_crash_while_a_snapshot_is_made_loses_nothing() {
         let left = after.files().into_iter().filter(|(name, _)| name.ends_with(".tmp")).count();
         assert_eq!(left, 0, "seed {seed}");
         assert_eq!(picture(&reread(&after).state), picture(&again.state));
+    }
+}
+
+/// What a repair keeps, and what the directory that it makes says.
+fn repaired(disk: &SimDisk, accepted: u64) -> (Salvaged, State) {
+    let before = disk.image_hash();
+    let found = salvage(disk, &options()).expect("it can be read");
+    let new = Arc::new(SimDisk::new(99));
+    let done = found.write(new.clone(), &options(), Lsn(accepted)).expect("repaired");
+    assert_eq!(disk.image_hash(), before, "nothing is written to the old one");
+    let again = recover(&*new, &options()).expect("a repaired directory opens");
+    assert_eq!((again.state.check(), again.state.applied()), (Ok(()), done.epoch_lsn));
+    // And is an ordinary one from then on.
+    let mut life = Life::open(new.clone(), 5);
+    life.steps(30);
+    life.snapshot();
+    assert_eq!(picture(&reread(&new).state), picture(&life.state));
+    (found, again.state)
+}
+
+/// Timers as they were, but for what a repair does to those in flight.
+fn payloads(state: &State) -> Vec<(TimerId, Vec<u8>)> {
+    state.timers().map(|timer| (timer.id, timer.payload.to_vec())).collect()
+}
+
+/// A log whose beginning was let go, with two snapshots.
+fn retired(seed: u64) -> (Arc<SimDisk>, Life) {
+    let disk = Arc::new(SimDisk::new(seed));
+    let mut life = Life::open(disk.clone(), seed);
+    for _ in 0..4 {
+        life.steps(90);
+        life.snapshot();
+    }
+    life.steps(60);
+    assert!(reread(&disk).log.first_lsn > horolog_wal::Lsn(1));
+    (disk, life)
+}
+
+#[test]
+fn a_repair_of_a_log_without_its_beginning_stands_on_a_snapshot() {
+    let (disk, life) = retired(1);
+    let all = life.durable;
+    let (found, state) = repaired(&disk, all);
+    assert_eq!((found.snapshot, found.kept, found.last), (Some(4), Lsn(all), Lsn(all)));
+    assert_eq!(payloads(&state), payloads(&life.state));
+    assert_eq!(state.applied(), Lsn(all + 1), "the record of the repair follows");
+
+    damage(&disk, 4);
+    let (found, state) = repaired(&disk, all);
+    assert_eq!(found.snapshot, Some(3));
+    assert_eq!(payloads(&state), payloads(&life.state));
+
+    disk.remove("META").expect("it was there");
+    let (found, state) = repaired(&disk, all);
+    assert_eq!(found.snapshot, Some(3), "what META said is not needed");
+    assert_eq!(payloads(&state), payloads(&life.state));
+
+    damage(&disk, 3);
+    let found = salvage(&*disk, &options()).expect("it can be read");
+    assert_eq!((found.snapshot, found.kept), (None, Lsn::ZERO));
+    let refused = found.write(Arc::new(SimDisk::new(7)), &options(), Lsn::ZERO);
+    assert!(matches!(refused, Err(RepairError::NothingKept)));
+}
+
+/// Where the log breaks off behind a snapshot, what is kept ends; where it breaks off in what the snapshot has seen, the older
+/// one has to do.
+#[test]
+fn a_repair_keeps_the_log_up_to_the_damage_and_no_snapshot_that_has_seen_more() {
+    let (mut behind, mut older) = (0, 0);
+    for seed in 0..30 {
+        let (disk, life) = retired(seed);
+        let whole = recover(&*disk, &options()).expect("sound");
+        let mut rng = Rng::new(seed);
+        let names: Vec<_> = whole.log.segments.iter().filter(|it| it.batches > 2).collect();
+        let at = usize::try_from(rng.below(names.len() as u64)).expect("a segment");
+        let blocks = names[at].end_offset / 4096;
+        let offset = 4096 * (2 + rng.below(blocks - 2)) + 70;
+        disk.flip(&names[at].name, offset, 1);
+        let found = salvage(&*disk, &options()).expect("it can be read");
+        if found.kept == Lsn::ZERO {
+            continue;
+        }
+        let (found, state) = repaired(&disk, found.kept.0);
+        assert!(found.kept <= Lsn(life.durable));
+        assert_eq!(state.applied(), found.kept.next(), "seed {seed}");
+        behind += u32::from(found.snapshot == Some(4) && found.kept < found.last);
+        older += u32::from(found.snapshot == Some(3));
+    }
+    assert!(behind > 0 && older > 0, "{behind} behind the newer snapshot, {older} on the older one");
+}
+
+#[test]
+fn a_whole_log_with_snapshots_is_copied_record_by_record() {
+    let disk = Arc::new(SimDisk::new(1));
+    let mut life = Life::open(disk.clone(), 1);
+    life.steps(20);
+    life.snapshot();
+    life.steps(20);
+    let (found, state) = repaired(&disk, life.durable);
+    assert_eq!((found.snapshot, found.kept), (None, Lsn(life.durable)));
+    assert_eq!(payloads(&state), payloads(&life.state));
+}
+
+/// An id that was handed out is not given again, in the repaired directory either.
+#[test]
+fn no_id_comes_again_after_a_repair_that_stands_on_a_snapshot() {
+    let (disk, life) = retired(3);
+    let (_, mut state) = repaired(&disk, life.durable);
+    let reading = ClockReading::default();
+    let epoch = Epoch { epoch: state.epoch() + 1, tick_len: LEN, generation_floor: 0, reading };
+    let _ = state.apply(state.applied().next(), &Record::Epoch(epoch)).expect("the next opening");
+    let highest = life.state.slab().generation_max();
+    for _ in 0..200 {
+        let id = state.slab_mut().reserve().expect("a slot");
+        assert!(id.generation() > highest, "{id}");
     }
 }

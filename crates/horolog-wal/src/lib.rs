@@ -57,7 +57,7 @@ pub use lsn::Lsn;
 pub use options::LogOptions;
 pub use read::{
     Damage, DamageKind, LogState, LogView, Record, Salvage, SalvageRole, SalvagedSegment, SegmentReport,
-    SegmentRole, read_log, salvage,
+    SegmentRole, SnapshotOnDisk, read_log, salvage, salvage_behind, snapshots_on_disk,
 };
 pub use write::{
     Appended, LogCopy, RetirePlan, Retired, SealedSnapshot, SnapshotFile, SnapshotPlan, Spare, SparePlan,

@@ -159,10 +159,9 @@ impl<'a> Scan<'a> {
 
     /// Whether a LINK fits its batch and its segment.
     fn begins(&self, header: &BatchHeader, link: &Link) -> Result<(), Fault> {
-        let origin = link.prev_last_lsn == Lsn::ZERO && link.prev_chain == 0;
         let fits = link.epoch == self.segment.epoch
             && link.prev_segment < self.segment.segment_id
-            && (link.prev_segment != 0 || origin)
+            && (link.prev_segment != 0 || link.prev_chain == 0)
             && link.prev_chain == header.prev_chain
             && link.prev_last_lsn.next() == header.first_lsn;
         if fits { Ok(()) } else { Err(Fault::Contradiction) }

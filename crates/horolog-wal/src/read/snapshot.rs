@@ -1,5 +1,7 @@
 //! Reading snapshots: their names, their headers, their sections.
 
+use std::convert::Infallible;
+
 use crc32fast::Hasher;
 use horolog_storage::{Storage, StorageError};
 
@@ -8,6 +10,7 @@ use crate::format::SEGMENT_ID_END;
 use crate::format::snapshot::{
     FRAME_LEN, Frame, SNAPSHOT_HEADER_LEN, SnapshotDamage, SnapshotHeader, SnapshotRef,
 };
+use crate::lsn::Lsn;
 use crate::read::LogView;
 
 /// The name of a snapshot.
@@ -115,4 +118,68 @@ pub(crate) fn for_each_section_of<E>(
         return Ok(());
     }
     Err(wrong(SnapshotDamage::Digest))
+}
+
+/// A snapshot that is whole by its own account, whether META lists it or not.
+#[derive(Debug)]
+pub struct SnapshotOnDisk {
+    /// Its number.
+    pub id: u64,
+    /// The records behind this one are needed besides.
+    pub begin: Lsn,
+    bytes: Vec<u8>,
+}
+
+impl SnapshotOnDisk {
+    /// Visits its sections, in order.
+    ///
+    /// # Errors
+    ///
+    /// What `visit` answered.
+    pub fn for_each_section<E>(&self, visit: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        walk(&self.bytes, visit).unwrap_or(Ok(()))
+    }
+}
+
+/// The snapshots of a log in a directory that may be damaged, newest first: those that are whole by their own account.
+///
+/// # Errors
+///
+/// A file that cannot be read is an error, and not damage.
+pub fn snapshots_on_disk(storage: &dyn Storage, uuid: u128) -> Result<Vec<SnapshotOnDisk>, LogError> {
+    let mut found = Vec::new();
+    for name in storage.list()? {
+        let Some(id) = snapshot_id(&name) else { continue };
+        let bytes = storage.open_read_only(&name)?.read_whole()?;
+        let header = SnapshotHeader::decode(&bytes).filter(|it| (it.uuid, it.id) == (uuid, id));
+        let is_whole = matches!(walk::<Infallible>(&bytes, &mut |_| Ok(())), Some(Ok(_)));
+        if let (Some(SnapshotHeader { begin, .. }), true) = (header, is_whole) {
+            found.push(SnapshotOnDisk { id, begin, bytes });
+        }
+    }
+    found.sort_unstable_by_key(|it| std::cmp::Reverse(it.id));
+    Ok(found)
+}
+
+/// Visits sections up to the one that says that it is the last. `None` if anything is not as it should be.
+fn walk<E>(bytes: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Option<Result<(), E>> {
+    let header = SnapshotHeader::decode(bytes)?;
+    let mut digest = Hasher::new();
+    let mut rest = bytes.get(SNAPSHOT_HEADER_LEN..)?;
+    for index in 0.. {
+        let frame = Frame::decode(&header, rest).filter(|it| it.index == index)?;
+        let (section, behind) = rest.get(FRAME_LEN..)?.split_at_checked(frame.body_len as usize)?;
+        digest.update(&frame.body_crc.to_le_bytes());
+        if crc32fast::hash(section) != frame.body_crc || digest.clone().finalize() != frame.digest {
+            return None;
+        }
+        if let Err(error) = visit(section) {
+            return Some(Err(error));
+        }
+        if frame.is_last {
+            return behind.is_empty().then_some(Ok(()));
+        }
+        rest = behind;
+    }
+    None
 }

@@ -10,6 +10,7 @@ use horolog_storage::Storage;
 
 use super::meta::MetaWriter;
 use super::open::{begin, new_identity};
+use super::snapshot::{SealedSnapshot, SnapshotPlan};
 use super::spare::BlankSegment;
 use super::sync::Syncer;
 use super::writer::{Stamp, Writer, push_link};
@@ -18,6 +19,7 @@ use crate::error::{LogError, Misuse, VisitError};
 use crate::format::batch::BatchFlags;
 use crate::format::internal::LinkReason;
 use crate::format::meta::{Listed, Meta, MetaState};
+use crate::format::snapshot::SnapshotRef;
 use crate::lsn::Lsn;
 use crate::options::LogOptions;
 use crate::read::{Boundary, LogState, Salvage, read_log};
@@ -36,15 +38,17 @@ pub struct LogCopy {
     batch: BatchBuf,
     batch_bytes: u64,
     engine_tick: u64,
+    snapshot: Option<SnapshotRef>,
 }
 
 impl LogCopy {
-    /// Begins a log in an empty directory, whose lock the caller holds.
+    /// Begins a log in an empty directory, whose lock the caller holds. Its first record comes behind `base`: what those before
+    /// it made, if there are any, goes into a snapshot ([`LogCopy::plan_snapshot`]).
     ///
     /// # Errors
     ///
     /// [`Misuse::NotEmpty`] if there is anything but the lock, even a log that was never finished; nothing was written then.
-    pub fn begin(storage: Arc<dyn Storage>, options: &LogOptions) -> Result<Self, LogError> {
+    pub fn begin(storage: Arc<dyn Storage>, options: &LogOptions, base: Lsn) -> Result<Self, LogError> {
         // A batch was as large as it had to be: it is not refused for that now.
         let options = LogOptions { batch_bytes_max: u64::from(u32::MAX), ..options.clone() };
         let view = read_log(&*storage, &options)?;
@@ -65,12 +69,30 @@ impl LogCopy {
         };
         let made = blank.make(LogError::from)?;
         let mut writer = begin(storage, &view, &options, &made, meta, 0);
+        (writer.tail, writer.durable) = (base, base);
         let mut first = BatchBuf::new();
-        push_link(&mut first, Boundary::ORIGIN, 1, LinkReason::Created);
+        push_link(&mut first, Boundary { last_lsn: base, ..Boundary::ORIGIN }, 1, LinkReason::Created);
         writer.write(&mut first, BatchFlags::LINK)?;
         let syncer = Syncer { shared: Arc::clone(&writer.shared) };
         let batch_bytes = options.segment_bytes_min / BATCHES_A_SEGMENT;
-        Ok(Self { writer, syncer, batch: BatchBuf::new(), batch_bytes, engine_tick: 0 })
+        let (batch, snapshot) = (BatchBuf::new(), None);
+        Ok(Self { writer, syncer, batch, batch_bytes, engine_tick: 0, snapshot })
+    }
+
+    /// A snapshot of what the records before the first one of the copy made, to be given back with
+    /// [`LogCopy::add_snapshot`].
+    pub fn plan_snapshot(&mut self) -> SnapshotPlan {
+        self.writer.plan_snapshot(self.writer.tail())
+    }
+
+    /// The snapshot counts when the copy is finished.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Storage`] if it cannot get its name.
+    pub fn add_snapshot(&mut self, sealed: SealedSnapshot) -> Result<(), LogError> {
+        self.snapshot = Some(sealed.name()?);
+        Ok(())
     }
 
     /// Copies the kept records up to `upto`, which ends a batch of theirs. What was written in one batch stays in one.
@@ -130,7 +152,7 @@ impl LogCopy {
         self.syncer.sync()?;
         let (head, tail) = (self.writer.segment.listed(), self.writer.tail());
         self.writer.shared.update_meta(|meta| {
-            meta.update(|meta| activate(meta, head, tail))?;
+            meta.update(|meta| activate(meta, head, tail, self.snapshot))?;
             meta.confirm()
         })?;
         Ok(self.writer.uuid())
@@ -138,7 +160,7 @@ impl LogCopy {
 }
 
 /// The copy is a log, and this is its newest segment.
-fn activate(meta: &mut Meta, head: Listed, tail: Lsn) {
+fn activate(meta: &mut Meta, head: Listed, tail: Lsn, snapshot: Option<SnapshotRef>) {
     meta.epoch = 1;
     meta.state = MetaState::Active;
     meta.durable_lsn = tail;
@@ -146,4 +168,5 @@ fn activate(meta: &mut Meta, head: Listed, tail: Lsn) {
     meta.head_segment = head.segment_id;
     meta.next_segment = head.segment_id + 1;
     meta.listed = vec![head];
+    meta.snapshots = [snapshot, None];
 }

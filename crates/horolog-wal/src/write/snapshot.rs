@@ -211,20 +211,26 @@ impl SealedSnapshot {
     ///
     /// [`Misuse::SnapshotAhead`] if the log is not durable that far: nothing has changed. An error of the directory or of META
     /// ends the log.
-    pub fn publish(mut self, durable: Lsn) -> Result<Lsn, LogError> {
+    pub fn publish(self, durable: Lsn) -> Result<Lsn, LogError> {
         self.shared.check()?;
         if durable < self.reference.end {
             return Err(LogError::Misuse(Misuse::SnapshotAhead));
         }
+        let (storage, shared) = (Arc::clone(&self.temporary.storage), Arc::clone(&self.shared));
+        let (kept, dropped) = shared.publish(self.name()?)?;
+        for id in dropped {
+            let _ = storage.remove(&snapshot_name(id));
+        }
+        Ok(kept.map_or(Lsn::ZERO, |kept| kept.begin.next()))
+    }
+
+    /// Gives the file its name. Nothing counts yet.
+    pub(super) fn name(mut self) -> Result<SnapshotRef, LogError> {
         let storage = Arc::clone(&self.temporary.storage);
         storage.rename(self.temporary.name(), &snapshot_name(self.reference.id))?;
         self.temporary.name = None;
         // A name that may or may not be durable cannot be made so by a later sync.
         storage.sync_dir().map_err(|error| self.shared.fail(error))?;
-        let (kept, dropped) = self.shared.publish(self.reference)?;
-        for id in dropped {
-            let _ = storage.remove(&snapshot_name(id));
-        }
-        Ok(kept.map_or(Lsn::ZERO, |kept| kept.begin.next()))
+        Ok(self.reference)
     }
 }

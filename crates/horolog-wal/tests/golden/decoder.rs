@@ -526,7 +526,7 @@ impl<'a, 's> Walk<'a, 's> {
         let link_fits = link.is_none_or(|it| {
             it.segment < self.segment.id
                 && it.epoch == self.segment.epoch
-                && (it.segment != 0 || (it.last_lsn, it.chain) == (0, 0))
+                && (it.segment != 0 || it.chain == 0)
         });
         let seal_fits = !seal || parts[0].body == self.seal();
         (shape && place && link_fits && seal_fits).then_some(link)

@@ -87,7 +87,7 @@ fn readable(found: &Salvage, model: &Model) -> BTreeMap<u64, usize> {
 /// A copy of what is kept, on a disk of its own.
 fn copied(found: &Salvage) -> Arc<SimDisk> {
     let disk = mem(77);
-    let mut copy = LogCopy::begin(disk.clone(), &options()).unwrap();
+    let mut copy = LogCopy::begin(disk.clone(), &options(), Lsn(0)).unwrap();
     copy.copy(found, found.kept).unwrap();
     copy.finish().unwrap();
     disk
@@ -381,14 +381,14 @@ fn a_segment_that_is_not_the_one_a_link_means_ends_what_is_kept() {
 fn a_copy_is_begun_in_an_empty_directory_only() {
     let history = rotated();
     let before = history.disk.image_hash();
-    let began = LogCopy::begin(history.disk.clone(), &options());
+    let began = LogCopy::begin(history.disk.clone(), &options(), Lsn(0));
     assert!(matches!(began, Err(LogError::Misuse(Misuse::NotEmpty))));
     assert_eq!(history.disk.image_hash(), before);
     let disk = mem(9);
     disk.put(LOCK_FILE, b"");
-    LogCopy::begin(disk.clone(), &options()).unwrap();
+    LogCopy::begin(disk.clone(), &options(), Lsn(0)).unwrap();
     // Not even an unfinished one is gone on with.
-    assert!(LogCopy::begin(disk, &options()).is_err());
+    assert!(LogCopy::begin(disk, &options(), Lsn(0)).is_err());
 }
 
 /// Wherever the machine stops, there is no log or all of it.
@@ -404,7 +404,7 @@ fn a_copy_is_a_log_when_it_is_finished_and_not_before() {
     let disk = mem(8);
     disk.keep_moments(true);
     let tiny = LogOptions { segment_bytes_min: 64 << 10, segment_bytes_max: 64 << 10, ..options() };
-    let mut copy = LogCopy::begin(disk.clone(), &tiny).unwrap();
+    let mut copy = LogCopy::begin(disk.clone(), &tiny, Lsn(0)).unwrap();
     copy.copy(&found, found.kept).unwrap();
     let last = copy.push(9, |body| body.extend(b"and one more")).unwrap();
     copy.finish().unwrap();
@@ -431,7 +431,7 @@ fn a_copy_that_fails_is_no_log() {
     let history = rotated();
     let found = look(&history.disk);
     let copy = |disk: &Arc<SimDisk>| {
-        let mut copy = LogCopy::begin(disk.clone(), &options())?;
+        let mut copy = LogCopy::begin(disk.clone(), &options(), Lsn(0))?;
         copy.copy(&found, found.kept)?;
         copy.finish()
     };

@@ -67,6 +67,13 @@ impl Slab {
         self.origin
     }
 
+    /// The highest generation that any slot has had, or any floor if that is higher. O(slots / 1 024).
+    #[must_use]
+    pub fn generation_max(&self) -> u32 {
+        let pages = self.pages.iter().map(Page::highest);
+        pages.chain(self.floors()).fold(self.floor_base, u32::max)
+    }
+
     /// The floors of the segments that have one of their own, from the first on.
     pub fn floors(&self) -> impl Iterator<Item = u32> + '_ {
         self.floors.iter().copied()

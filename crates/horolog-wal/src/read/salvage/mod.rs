@@ -26,7 +26,7 @@ use horolog_storage::Storage;
 
 use self::reading::{Behind, Reading};
 use self::survey::Survey;
-use self::trunk::trunk;
+use self::trunk::{behind, trunk};
 use super::chain::Part;
 use super::directory::{is_of_a_log, segment_id};
 use super::meta::{MetaSlots, read_slots};
@@ -134,13 +134,23 @@ pub enum SalvageRole {
     Unreadable,
 }
 
-/// Reads what can be read of a log, damaged or not.
+/// Reads what can be read of a log, damaged or not, from its first record on.
 ///
 /// # Errors
 ///
 /// As [`read_log`](super::read_log), but for damage: a file that cannot be read, a directory that is not a log's, one that
 /// a later program wrote. [`LogError::ForeignSegment`] if nothing says which of two logs is meant.
 pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvage, LogError> {
+    salvage_behind(storage, options, Lsn::ZERO)
+}
+
+/// As [`salvage`], of a log whose records up to `base` are not needed, because a snapshot holds what they made: that they are
+/// gone is no gap. What is kept may begin before `base`.
+///
+/// # Errors
+///
+/// As [`salvage`].
+pub fn salvage_behind(storage: &dyn Storage, options: &LogOptions, base: Lsn) -> Result<Salvage, LogError> {
     let slots = read_slots(storage)?;
     let found = slots.as_ref().and_then(MetaSlots::best);
     let meta = found.as_ref().map(|found| &found.meta);
@@ -154,7 +164,7 @@ pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvage, L
     }
     // A log that was being made has never held anything for anybody.
     let is_begun = meta.is_none_or(|meta| meta.state == MetaState::Active);
-    let steps = if is_begun { trunk(&surveys, meta) } else { Vec::new() };
+    let steps = if is_begun { behind(trunk(&surveys, meta), &surveys, base) } else { Vec::new() };
     for step in &steps {
         reading.step(step, &surveys)?;
     }

@@ -5,6 +5,7 @@
 
 use super::survey::Survey;
 use crate::format::meta::{Meta, MetaState};
+use crate::lsn::Lsn;
 use crate::read::chain::Boundary;
 
 /// A segment of the log, present or not.
@@ -27,7 +28,8 @@ pub(super) fn trunk(surveys: &[Survey], meta: Option<&Meta>) -> Vec<Step> {
         steps.push(step);
         let link = step.at.and_then(|at| surveys.get(at)).and_then(|survey| survey.link);
         next = match link.map(|link| Boundary::named_by(&link)) {
-            Some(Boundary::ORIGIN) => None,
+            // The first of a log: nothing was ever before it, or a snapshot has it.
+            Some(Boundary { segment: 0, .. }) => None,
             Some(end) => {
                 let at = surveys.iter().position(|survey| survey.found.id == end.segment);
                 Some(Step { id: end.segment, at, end: Some(end) })
@@ -36,6 +38,17 @@ pub(super) fn trunk(surveys: &[Survey], meta: Option<&Meta>) -> Vec<Step> {
         };
     }
     steps.reverse();
+    steps
+}
+
+/// The part of the log that goes on behind `base`, which somebody else holds: without the segments that end before it.
+pub(super) fn behind(mut steps: Vec<Step>, surveys: &[Survey], base: Lsn) -> Vec<Step> {
+    let begins_before = |step: &Step| {
+        let link = step.at.and_then(|at| surveys.get(at)).and_then(|survey| survey.link);
+        link.is_some_and(|link| link.prev_last_lsn <= base)
+    };
+    let first = steps.iter().rposition(begins_before).filter(|_| base > Lsn::ZERO);
+    steps.drain(..first.unwrap_or(0));
     steps
 }
 
