@@ -148,3 +148,69 @@ fn consumers_see_the_end_when_the_engine_is_shut_down() {
     engine.shutdown(Duration::ZERO).expect("in order");
     assert_eq!(consumer.join().expect("no panic"), 0);
 }
+
+/// Snapshots are made while timers come and go, and each restart stands on the newest.
+#[test]
+fn a_restart_stands_on_a_snapshot_and_has_what_came_after_it() {
+    let (dir, clock) = (tempfile::tempdir().expect("a directory"), Arc::new(HandClock::new()));
+    let mut engine = open(dir.path(), &clock);
+    let mut ids = Vec::new();
+    for round in 0_u64..4 {
+        for number in 0_u64..300 {
+            let timer =
+                Timer::after(SECOND * 60).payload([round.to_le_bytes(), number.to_le_bytes()].concat());
+            ids.push(engine.submit(timer).expect("there is room").id());
+        }
+        for id in ids.drain(..100) {
+            engine.submit_cancel(id, Durability::Synced).expect("there is room");
+        }
+        engine.compact_now().expect("the disk works");
+        assert_eq!((engine.stats().snapshots, engine.stats().snapshot_failures), (1, 0));
+        ids.push(engine.schedule(Timer::after(SECOND).key(round.to_string())).expect("scheduled"));
+        let copy = killed(engine, dir.path());
+        let twin = open(copy.path(), &clock);
+        let report = *twin.report();
+        assert_eq!(report.snapshot.map(|it| it.id), Some(round + 1), "{report}");
+        assert_eq!(report.snapshots_rotten, 0);
+        assert!(ids.iter().all(|id| twin.get(*id).is_some()));
+        assert_eq!(twin.stats().timers, ids.len() as u64);
+        assert!(twin.by_key(round.to_string()).is_some());
+        drop(twin);
+        engine = open(dir.path(), &clock);
+    }
+}
+
+#[test]
+fn a_backup_is_a_directory_of_its_own_with_everything_that_was_applied() {
+    let (dir, clock) = (tempfile::tempdir().expect("a directory"), Arc::new(HandClock::new()));
+    let place = tempfile::tempdir().expect("a directory");
+    let engine = open(dir.path(), &clock);
+    let mut ids: Vec<_> =
+        (0..200).map(|_| engine.submit(Timer::after(SECOND * 60)).expect("there is room").id()).collect();
+    for (number, compacts) in [false, true, true, true].into_iter().enumerate() {
+        if compacts {
+            engine.compact_now().expect("the disk works");
+        }
+        ids.push(engine.submit(Timer::after(SECOND).payload(b"last")).expect("there is room").id());
+        let copy = place.path().join(number.to_string());
+        engine.backup(&copy).expect("the disk works");
+        assert!(engine.get(ids[0]).is_some(), "the engine goes on");
+        let twin = open(&copy, &clock);
+        assert!(ids.iter().all(|id| twin.get(*id).is_some()));
+        let new = twin.schedule(Timer::after(SECOND)).expect("scheduled");
+        assert!(engine.get(new).is_none(), "an id of one is unknown in the other");
+        drop(twin);
+        let taken = engine.backup(&copy).expect_err("something is there");
+        assert!(matches!(taken, horolog::BackupError::Write(_)), "{taken:?}");
+    }
+    let inside = engine.backup(dir.path().join("below")).expect_err("it is the same directory");
+    assert!(matches!(inside, horolog::BackupError::Inside { .. }), "{inside:?}");
+}
+
+#[test]
+fn a_closed_engine_makes_no_snapshot() {
+    let (dir, clock) = (tempfile::tempdir().expect("a directory"), Arc::new(HandClock::new()));
+    let engine = open(dir.path(), &clock);
+    engine.shutdown(Duration::ZERO).expect("closed");
+    assert!(matches!(engine.compact_now(), Err(horolog::CompactError::Closed)));
+}

@@ -6,16 +6,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::Receiver;
-use horolog_recovery::Report;
+use horolog_recovery::{Report, Salvaged, salvage};
 use horolog_state::{CancelOutcome, Lsn, Now, ScheduleRefusal, TickLen, TimerId, When};
 use horolog_storage::{LockGuard, OsStorage, Storage, StorageError};
+use horolog_wal::LogOptions;
 
 use crate::batch::{Batch, BatchOperation};
 use crate::clock::{Timelines, monotonic_ms};
 use crate::due::{Due, NextDue};
 use crate::error::{
-    BatchError, BatchFault, CancelError, HealError, NotScheduled, OpenError, RescheduleError, ScheduleError,
-    ScheduleFault, ShutdownError, Unavailable, split, unavailable,
+    BackupError, BatchError, BatchFault, CancelError, CompactError, HealError, NotScheduled, OpenError,
+    RescheduleError, ScheduleError, ScheduleFault, ShutdownError, Unavailable, split, unavailable,
 };
 use crate::journal::{Opened, open_local};
 use crate::machine::{
@@ -56,6 +57,9 @@ pub struct Engine {
     /// Emptied by the shutdown.
     running: Mutex<Option<Running>>,
 }
+
+/// The log grows by so much, at least, before there is another snapshot.
+const SNAPSHOT_LOG_BYTES: u64 = 64 << 20;
 
 /// What a shutdown ends.
 #[derive(Debug)]
@@ -128,13 +132,20 @@ impl Engine {
         } else {
             Timelines::resume(tick_len, state.reading(), opened.last_tick, times)
         };
-        let opening = Opening { epoch, generation_floor, reading: timelines.reading(&timelines.now(times)) };
+        let opening = Opening {
+            epoch,
+            generation_floor,
+            reading: timelines.reading(&timelines.now(times)),
+            snapshot_bytes: opened.snapshot_bytes,
+            log_bytes: opened.log_bytes,
+        };
         let machine_options = MachineOptions {
             limits: options.limits,
             tick_len,
             due_capacity: options.due_capacity,
             buffer_bytes_max: options.buffer_bytes_max,
             items_a_turn: ITEMS_A_TURN,
+            snapshot_log_bytes: SNAPSHOT_LOG_BYTES,
         };
         let machine = Machine::open(state, machine_options, opening, &timelines.now(times));
         let services = Services::new(Arc::clone(&options.clock), timelines, journal, options.due_capacity);
@@ -405,6 +416,69 @@ impl Engine {
         self.core.hold(|machine, _| machine.take_healed()).map_err(HealError::Log)
     }
 
+    /// Makes a snapshot now, whatever the log has grown by, and lets go of the log that no snapshot needs. The engine goes on
+    /// meanwhile; it makes snapshots by itself as the log grows, so this is for before a planned restart, or after a purge.
+    ///
+    /// When this returns `Ok`, a snapshot that was begun after the call is durable and counts. The one before it stays, as the
+    /// second way to the state, and so does the log behind that.
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError`]: what was there before stays.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let engine = horolog::Engine::open(dir.path())?;
+    /// engine.compact_now()?;
+    /// assert_eq!(engine.stats().snapshots, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn compact_now(&self) -> Result<(), CompactError> {
+        let attempt = self.core.hold(|machine, _| machine.ask_for_snapshot());
+        self.core.wait_until(Duration::MAX, |machine| machine.has_snapshot_ended(attempt));
+        self.core.hold(|machine, _| machine.take_snapshot_end(attempt))
+    }
+
+    /// Copies the timers to another directory, which can be opened like this one, while the engine goes on.
+    ///
+    /// The copy has everything that was applied before the call, and perhaps more. `path` must not exist, or be empty. The copy
+    /// has an identity of its own, and ids that either directory gives out from now on are unknown to the other one. It is
+    /// durable when this returns, and no directory of timers before that.
+    ///
+    /// The directory is read a second time, into memory of its own: the call takes about as long as an opening, and as much
+    /// memory as the timers take.
+    ///
+    /// # Errors
+    ///
+    /// [`BackupError`]; the engine is as it was.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let copy = tempfile::tempdir()?;
+    /// # let engine = horolog::Engine::open(dir.path())?;
+    /// use std::time::Duration;
+    /// use horolog::{Engine, Timer};
+    ///
+    /// let id = engine.schedule(Timer::after(Duration::from_secs(60)))?;
+    /// engine.backup(copy.path())?;
+    /// assert!(Engine::open(copy.path())?.get(id).is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<(), BackupError> {
+        let path = path.as_ref();
+        let ours = OsStorage::open_existing(&self.path)?;
+        if ours.holds(path)? {
+            return Err(BackupError::Inside { path: path.to_owned() });
+        }
+        let applied = self.core.hold_to_lead(|machine, _| machine.promise_all());
+        self.wait_for(applied)?;
+        let found = salvage_beside_a_writer(&ours, applied)?;
+        let new: Arc<dyn Storage> = Arc::new(OsStorage::open_or_create(path)?);
+        let _lock = new.lock()?;
+        let write = found.write(Arc::clone(&new), &LogOptions::default(), applied);
+        write.map(drop).map_err(BackupError::Write)
+    }
+
     /// Shuts down in order: calls are refused, nothing new is begun, occurrences that nobody has received are taken back,
     /// those that consumers hold may end until `grace` is over, everything is flushed and marked as clean, threads end, and
     /// the lock of the directory is released last.
@@ -447,6 +521,22 @@ pub enum ApplyBatchError {
     /// Whether it was is unknown.
     #[error(transparent)]
     Indeterminate(#[from] crate::error::Indeterminate),
+}
+
+/// How often a directory is read that changes while it is read.
+const BACKUP_TRIES: u32 = 10;
+
+/// A writer may let go of a segment or a snapshot while it is read. Then something seems to be missing.
+fn salvage_beside_a_writer(ours: &OsStorage, applied: Lsn) -> Result<Salvaged, BackupError> {
+    let mut tries_left = BACKUP_TRIES;
+    loop {
+        tries_left -= 1;
+        match salvage(ours, &LogOptions::default()) {
+            Ok(found) if found.kept >= applied || tries_left == 0 => return Ok(found),
+            Err(error) if tries_left == 0 => return Err(BackupError::Read(error)),
+            _ => {}
+        }
+    }
 }
 
 impl Drop for Engine {

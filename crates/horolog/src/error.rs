@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use horolog_recovery::RecoveryError;
+use horolog_recovery::{RecoveryError, RepairError};
 use horolog_state::{RescheduleRefusal, ScheduleRefusal, StaleToken};
 use horolog_storage::StorageError;
 use horolog_wal::LogError;
@@ -252,6 +252,45 @@ pub enum HealError {
     /// The disk still fails, or is full. Try again.
     #[error("the log cannot be continued in a fresh file")]
     Log(#[source] LogError),
+}
+
+/// Why there is no new snapshot. Those from before stay, and the log that they need.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// The engine is being shut down, or has been.
+    #[error("the engine is closed")]
+    Closed,
+    /// Writing had stopped, or stopped meanwhile.
+    #[error("the engine has stopped writing")]
+    Failed(#[source] Arc<Failure>),
+    /// The snapshot could not be written, or was not on the medium what it was in memory. It is tried again after a while.
+    #[error("the snapshot could not be made")]
+    Snapshot(#[source] LogError),
+}
+
+/// Why there is no backup. Nothing of the engine has changed; what was written in the other place is not a directory of timers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// What was applied before the call is not known to be durable.
+    #[error(transparent)]
+    Indeterminate(#[from] Indeterminate),
+    /// The other place is this directory, or lies in it.
+    #[error("{} lies in the directory that is to be copied", path.display())]
+    Inside {
+        /// The other place.
+        path: PathBuf,
+    },
+    /// The other place cannot be made, locked or used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// This directory cannot be read.
+    #[error("the directory cannot be read")]
+    Read(#[source] RecoveryError),
+    /// The copy cannot be written, or the other place is not empty.
+    #[error("the copy cannot be written")]
+    Write(#[source] RepairError),
 }
 
 /// A shutdown that could not keep its promise: what is lost, if anything, is known only after the next opening.

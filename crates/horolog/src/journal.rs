@@ -10,10 +10,13 @@ use std::sync::Arc;
 use horolog_recovery::{Report, recover};
 use horolog_state::{Lsn, State, TickLen};
 use horolog_storage::Storage;
-use horolog_wal::{LogError, LogOptions, LogState, SparePlan, Stamp, Syncer, Writer};
+use horolog_wal::{
+    LogError, LogOptions, LogState, RetirePlan, SealedSnapshot, SnapshotFile, SparePlan, Stamp, Syncer,
+    Writer,
+};
 
 use crate::error::OpenError;
-use crate::machine::{Batch, Job, JobError, Outcome};
+use crate::machine::{Batch, Job, JobError, Outcome, SnapshotStep};
 use crate::options::Options;
 use crate::sync::Mutex;
 
@@ -32,6 +35,9 @@ pub(crate) struct Opened {
     pub(crate) last_tick: u64,
     /// The number of this opening.
     pub(crate) epoch: u64,
+    /// Bytes of the snapshot it was read from, and of the records behind that.
+    pub(crate) snapshot_bytes: u64,
+    pub(crate) log_bytes: u64,
     /// Its writing end.
     pub(crate) journal: Arc<dyn Journal>,
 }
@@ -54,6 +60,10 @@ pub(crate) trait Journal: Send + Sync + std::fmt::Debug {
     /// Prepares room for later writes. May run beside anything. Says whether more is wanted.
     fn prepare(&self) -> Result<bool, LogError>;
 
+    /// Does a step of keeping a snapshot of what the records made, and of letting go of records that no snapshot needs. One at a
+    /// time, in their order; beside anything. After an error that does not end the journal the next one is a new beginning.
+    fn snapshot(&self, step: &mut SnapshotStep) -> Result<(), LogError>;
+
     /// After an error has ended it: goes on behind `durable` with these batches, which are all there is behind that, in
     /// another file. They are durable when this returns. Not beside anything.
     fn heal(&self, batches: &mut [Batch], durable: Lsn) -> Result<(), LogError>;
@@ -70,6 +80,7 @@ pub(crate) fn perform(journal: &dyn Journal, mut job: Job) -> Outcome {
         Job::Mark { durable, tick, clean } => journal.mark(*durable, *tick, *clean),
         Job::Witness { durable } => journal.witness(*durable).map(|()| false),
         Job::Spare => journal.prepare(),
+        Job::Snapshot(step) => journal.snapshot(step).map(|()| false),
         Job::Heal { batches, durable } => journal.heal(batches, *durable).map(|()| true),
     };
     let result = result.map_err(|error| JobError { ends_log: journal.has_ended(), error });
@@ -96,7 +107,10 @@ pub(crate) fn open_local(
     let epoch = opened.0.epoch().max(state.epoch() + 1);
     let journal = LocalJournal::new(opened, monotonic_ms);
     let is_new = state.epoch() == 0;
+    let snapshot = recovered.report.snapshot;
     Ok(Opened {
+        snapshot_bytes: snapshot.map_or(0, |snapshot| snapshot.bytes),
+        log_bytes: log.bytes_behind(snapshot.map_or(horolog_wal::Lsn(0), |snapshot| snapshot.begin)),
         state,
         report: recovered.report,
         tick_len,
@@ -124,13 +138,26 @@ pub(crate) struct LocalJournal {
     writer: Mutex<Writer>,
     /// Another one after the log was healed.
     syncer: Mutex<Syncer>,
+    making: Mutex<Making>,
     monotonic_ms: fn() -> u64,
+}
+
+/// A snapshot in the making.
+#[derive(Debug, Default)]
+enum Making {
+    #[default]
+    Nothing,
+    File(SnapshotFile),
+    Sealed(SealedSnapshot),
+    /// It counts, and the log is needed from here on.
+    Published(horolog_wal::Lsn),
 }
 
 impl LocalJournal {
     /// `monotonic_ms` tells the log how fast its segments fill.
     pub(crate) fn new((writer, syncer): (Writer, Syncer), monotonic_ms: fn() -> u64) -> Arc<Self> {
-        Arc::new(Self { writer: Mutex::new(writer), syncer: Mutex::new(syncer), monotonic_ms })
+        let (writer, syncer, making) = (Mutex::new(writer), Mutex::new(syncer), Mutex::default());
+        Arc::new(Self { writer, syncer, making, monotonic_ms })
     }
 }
 
@@ -138,6 +165,34 @@ impl LocalJournal {
     /// A sync takes long, and is not done with the lock.
     fn syncer(&self) -> Syncer {
         self.syncer.lock().clone()
+    }
+
+    fn make(&self, making: Making, step: &mut SnapshotStep) -> Result<Making, LogError> {
+        Ok(match (making, step) {
+            (_, SnapshotStep::Begin { begin }) => {
+                let plan = self.writer.lock().plan_snapshot(horolog_wal::Lsn(begin.0));
+                Making::File(plan.create()?)
+            }
+            (Making::File(mut file), SnapshotStep::Section { buffer, is_last }) => {
+                file.append(buffer, *is_last)?;
+                Making::File(file)
+            }
+            (Making::File(file), SnapshotStep::Seal { end }) => {
+                Making::Sealed(file.seal(horolog_wal::Lsn(end.0))?)
+            }
+            (Making::Sealed(sealed), SnapshotStep::Publish { durable }) => {
+                Making::Published(sealed.publish(horolog_wal::Lsn(durable.0))?)
+            }
+            (Making::Published(below), SnapshotStep::Retire) => {
+                let plan = self.writer.lock().retire_below(below);
+                if let Some(retired) = plan.map(RetirePlan::carry_out).transpose()? {
+                    self.writer.lock().offer_retired(retired);
+                }
+                Making::Nothing
+            }
+            // The steps come in order.
+            _ => return Err(LogError::Poisoned),
+        })
     }
 }
 
@@ -183,6 +238,13 @@ impl Journal for LocalJournal {
             writer.offer_spare(spare);
         }
         Ok(writer.needs_spare())
+    }
+
+    fn snapshot(&self, step: &mut SnapshotStep) -> Result<(), LogError> {
+        let mut making = self.making.lock();
+        // After an error what was made is dropped, and leaves nothing behind.
+        *making = self.make(std::mem::take(&mut *making), step)?;
+        Ok(())
     }
 
     fn heal(&self, batches: &mut [Batch], durable: Lsn) -> Result<(), LogError> {

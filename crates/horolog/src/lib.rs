@@ -63,10 +63,11 @@ pub use clock::{Clock, ClockTimes, SystemClock};
 pub use due::{Due, NextDue, Occurrence};
 pub use engine::{ApplyBatchError, DueAt, Engine};
 pub use error::{
-    BatchError, BatchFault, CancelError, HealError, Indeterminate, NotScheduled, OpenError, OutcomeError,
-    OutcomeFault, RescheduleError, ScheduleError, ScheduleFault, ShutdownError, Unavailable,
+    BackupError, BatchError, BatchFault, CancelError, CompactError, HealError, Indeterminate, NotScheduled,
+    OpenError, OutcomeError, OutcomeFault, RescheduleError, ScheduleError, ScheduleFault, ShutdownError,
+    Unavailable,
 };
-pub use horolog_recovery::{RecoveryError, Report};
+pub use horolog_recovery::{RecoveryError, RepairError, Report, RottenSnapshot, SnapshotTrouble};
 pub use horolog_state::{
     CancelOutcome, DeadReason, IfExists, Lsn, Misfire, Payload, Phase, RescheduleRefusal, ScheduleRefusal,
     StaleToken, TimerId, Token,

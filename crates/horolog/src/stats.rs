@@ -33,6 +33,10 @@ pub struct Stats {
     pub clock_steps: u64,
     /// Spare segments that could not be prepared.
     pub spare_failures: u64,
+    /// Snapshots made since the opening.
+    pub snapshots: u64,
+    /// Snapshots that could not be made. Those from before stay, and it is tried again.
+    pub snapshot_failures: u64,
     /// Writing has stopped: a write or a sync failed.
     pub poisoned: bool,
     /// Timers scheduled, since the directory was created; so are the figures below.

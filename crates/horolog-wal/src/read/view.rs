@@ -144,6 +144,12 @@ impl LogView {
         self.parts.last().map_or(0, |part| part.found.id)
     }
 
+    /// Bytes of the segments in which there are records behind `lsn`, as far as they are used.
+    #[must_use]
+    pub fn bytes_behind(&self, lsn: Lsn) -> u64 {
+        self.parts.iter().filter(|part| part.last_lsn > lsn).map(|part| part.end_offset).sum()
+    }
+
     /// A snapshot that was found damaged: the next one that is published takes its place, not that of a sound one.
     pub fn distrust_snapshot(&mut self, id: u64) {
         self.rotten.push(id);

@@ -140,6 +140,7 @@ impl SnapshotFile {
     ///
     /// The snapshot is finished, and nothing of the log has changed. A section of 2^32 bytes is refused.
     pub fn append(&mut self, buffer: &mut [u8], is_last: bool) -> Result<u64, LogError> {
+        self.shared.check()?;
         let body = buffer.get(FRAME_LEN..).unwrap_or_default();
         let Ok(body_len) = u32::try_from(body.len()) else {
             return Err(LogError::TooLarge { bytes: body.len() as u64, max: u64::from(u32::MAX) });
@@ -170,6 +171,7 @@ impl SnapshotFile {
     ///
     /// As [`SnapshotFile::append`]; [`LogError::SnapshotDamaged`] if what is read is not what was written.
     pub fn seal(mut self, end: Lsn) -> Result<SealedSnapshot, LogError> {
+        self.shared.check()?;
         self.sync()?;
         let reference = SnapshotRef {
             id: self.header.id,

@@ -399,6 +399,11 @@ impl Machine {
         self.note_clock(now);
         self.closing = Closing::All;
         self.log.try_once_more();
+        self.promise_all()
+    }
+
+    /// Everything up to the record returned, the last one applied, has to become durable.
+    pub(crate) fn promise_all(&mut self) -> Lsn {
         let applied = self.state.applied();
         self.log.promise_durable(applied);
         applied

@@ -95,7 +95,7 @@ impl Machine {
         if self.healing.records_lost || !matches!(**failure, Failure::Log(_)) {
             return Err(HealRefused::Beyond(Arc::clone(failure)));
         }
-        if self.healing.running || self.log.has_job_out() {
+        if self.healing.running || self.log.has_job_out() || self.snapshots.is_stepping() {
             return Err(HealRefused::InFlight);
         }
         self.healing.running = true;
@@ -132,6 +132,7 @@ impl Machine {
                 (self.written, self.durable) = (upto, upto);
                 self.failure = None;
                 self.log.healed(upto, now);
+                self.snapshots.abandon();
                 self.note_what_came_meanwhile(now);
                 self.timer.look_again();
             }

@@ -7,6 +7,7 @@
 //! | [`Job::Mark`] | one, alone | all is durable, no batch says so yet, and nothing was written for [`MARK_AFTER_IDLE_NS`] |
 //! | [`Job::Witness`] | one, beside anything | something is durable that META does not know of, and [`WITNESS_EVERY_NS`] are over |
 //! | [`Job::Spare`] | one, beside anything | the log wants a spare segment; after a failure not before a pause |
+//! | [`Job::Snapshot`] | one, beside anything | `snapshots` has a step to do, and its time has come |
 //!
 //! # A full disk
 //!
@@ -21,6 +22,7 @@ use horolog_state::{Discarded, Lsn, Now};
 use horolog_wal::planted::{Bug, is_planted};
 use horolog_wal::{BatchBuf, LogError};
 
+use super::snapshots::SnapshotStep;
 use super::{Batch, Closing, Failure, Level, Machine, NoRoom, Room};
 use crate::shell::{Hand, Heart, Positions};
 use crate::timer::Durability;
@@ -68,6 +70,8 @@ pub(crate) enum Job {
     },
     /// Prepare a spare segment.
     Spare,
+    /// Go on with a snapshot.
+    Snapshot(SnapshotStep),
     /// After a failure: write all that is not durable to a fresh segment. No hand takes it; whoever asks for it does it.
     Heal {
         /// Every record behind `durable`, in order.
@@ -396,10 +400,11 @@ impl Machine {
         let spare = (self.log.wants_spare && !self.log.sparing).then_some(self.log.spare_after_ns);
         let behind = self.durable > self.log.witnessed && !self.log.witnessing;
         let witness = behind.then(|| self.log.last_witness_ns.saturating_add(WITNESS_EVERY_NS));
-        [mark, spare, witness].into_iter().flatten().min()
+        [mark, spare, witness, self.snapshot_looks_again_at_ns()].into_iter().flatten().min()
     }
 
     fn wrote(&mut self, batch: Batch, wants_spare: bool, now: &Now) {
+        self.snapshots.logged(batch.buf.disk_bytes());
         self.log.writing = false;
         self.log.last_write_ns = now.elapsed_ns;
         self.log.wants_spare |= wants_spare;
@@ -434,7 +439,9 @@ impl Heart for Machine {
             Hand::Write => self.take_write(&now),
             Hand::Keep => {
                 let mark = self.take_mark(&now);
-                mark.or_else(|| self.take_spare(&now)).or_else(|| self.take_witness(&now))
+                mark.or_else(|| self.take_spare(&now))
+                    .or_else(|| self.take_witness(&now))
+                    .or_else(|| self.take_snapshot(&now))
             }
         }
     }
@@ -465,6 +472,7 @@ impl Heart for Machine {
                 self.fail(Failure::Log(failed.error));
             }
             (Job::Spare, result) => self.spared(result, &now),
+            (Job::Snapshot(step), result) => self.report_snapshot(step, result, &now),
             (Job::Heal { batches, durable }, result) => self.report_heal(batches, durable, result, &now),
         }
     }
@@ -502,7 +510,12 @@ impl Heart for Machine {
         let wanted = match hand {
             Hand::Log => self.offers_write() || self.offers_sync(&now),
             Hand::Write => self.offers_write(),
-            Hand::Keep => self.offers_spare(&now) || self.offers_mark(&now) || self.offers_witness(&now),
+            Hand::Keep => {
+                self.offers_spare(&now)
+                    || self.offers_mark(&now)
+                    || self.offers_witness(&now)
+                    || self.offers_snapshot(&now)
+            }
         };
         wanted && self.failure.is_none()
     }

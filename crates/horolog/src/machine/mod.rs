@@ -32,6 +32,7 @@ mod queue;
 mod ready;
 mod releases;
 mod slot_set;
+mod snapshots;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub use failure::Failure;
 pub(crate) use failure::HealRefused;
 pub(crate) use jobs::{Job, JobError, Outcome};
 pub(crate) use releases::Level;
+pub(crate) use snapshots::SnapshotStep;
 
 use buffers::Buffers;
 use ready::Ready;
@@ -78,6 +80,8 @@ pub(crate) struct MachineOptions {
     pub(crate) buffer_bytes_max: usize,
     /// Wheel items, held timers and deliveries in one turn at most, each: [`ITEMS_A_TURN`] but in tests.
     pub(crate) items_a_turn: u32,
+    /// A snapshot is begun when the log behind the last one has grown by more than this, and by half of that one.
+    pub(crate) snapshot_log_bytes: u64,
 }
 
 /// What an opening is: the facts of its `Epoch` record.
@@ -86,6 +90,9 @@ pub(crate) struct Opening {
     pub(crate) epoch: u64,
     pub(crate) generation_floor: u32,
     pub(crate) reading: ClockReading,
+    /// Bytes of the snapshot that was found, and of the log behind it.
+    pub(crate) snapshot_bytes: u64,
+    pub(crate) log_bytes: u64,
 }
 
 /// See the module.
@@ -112,6 +119,7 @@ pub(crate) struct Machine {
     timer: delivery::TimerPlan,
     failure: Option<Arc<Failure>>,
     healing: failure::Healing,
+    snapshots: snapshots::Snapshots,
     /// Failures of dropped occurrences for which there was no room.
     dropped: Vec<(Token, FailCause)>,
     closing: Closing,
@@ -151,6 +159,7 @@ impl Machine {
             timer: delivery::TimerPlan::new(now),
             failure: None,
             healing: failure::Healing::default(),
+            snapshots: snapshots::Snapshots::new(opening.snapshot_bytes, opening.log_bytes),
             dropped: Vec::new(),
             closing: Closing::No,
         };

@@ -59,6 +59,8 @@ impl Machine {
             unsynced_bytes: self.buffers.bytes() as u64,
             clock_steps: self.timer.clock_steps,
             spare_failures: self.log.spare_failures,
+            snapshots: self.snapshots.made,
+            snapshot_failures: self.snapshots.failures,
             poisoned: self.failure.is_some(),
             ..Stats::default()
         };

@@ -39,6 +39,7 @@ fn options() -> MachineOptions {
         due_capacity: 3,
         buffer_bytes_max: 128 << 10,
         items_a_turn: 3,
+        snapshot_log_bytes: u64::MAX,
     }
 }
 

@@ -639,6 +639,11 @@ impl World {
         let segments = self.disk.files().iter().filter(|(name, _)| name.starts_with("seg-")).count();
         self.must(needed.as_ref().is_ok_and(|needed| segments == *needed), Invariant::I13, || {
             format!("{segments} files of segments, and {needed:?} are needed")
+        })?;
+        let listed = recover(&*self.disk, &self.sizes.log).map(|it| it.log.snapshots().count());
+        let snapshots = self.disk.files().iter().filter(|(name, _)| name.starts_with("snap-")).count();
+        self.must(listed.as_ref().is_ok_and(|listed| snapshots == *listed), Invariant::I13, || {
+            format!("{snapshots} snapshots, and {listed:?} count")
         })
     }
 
@@ -674,7 +679,7 @@ fn is_io(error: &RecoveryError) -> bool {
 
 /// I5: each record has the number after the one before.
 fn dense(found: &Recovered) -> bool {
-    let mut last = 0;
+    let mut last = found.log.first_lsn.0 - 1;
     let visited = found.log.for_each_record(horolog_wal::Lsn(1), &mut |record| {
         let follows = record.lsn.0 == last + 1;
         last = record.lsn.0;

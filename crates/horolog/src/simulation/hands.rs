@@ -239,6 +239,7 @@ fn kind_of(job: &Job) -> u64 {
         Job::Witness { .. } => 4,
         Job::Spare => 5,
         Job::Heal { .. } => 6,
+        Job::Snapshot(_) => 7,
     }
 }
 

@@ -41,7 +41,8 @@ impl Node {
         times: ClockTimes,
     ) -> Result<(Self, State), NotOpened> {
         let read = || recover(&**disk, log_options).map_err(NotOpened::Read);
-        let Recovered { state, log, .. } = read()?;
+        let Recovered { state, log, report, .. } = read()?;
+        let snapshot = report.snapshot;
         let twin = read()?.state;
         let storage: Arc<dyn Storage> = Arc::clone(disk) as _;
         let opened = horolog_wal::open_writer(storage, &log, log_options, 0).map_err(NotOpened::Write)?;
@@ -53,7 +54,10 @@ impl Node {
         };
         let now = timelines.now(times);
         let generation_floor = if state.epoch() == 0 { 1_000 } else { 0 };
-        let opening = Opening { epoch, generation_floor, reading: timelines.reading(&now) };
+        let log_bytes = log.bytes_behind(snapshot.map_or(horolog_wal::Lsn(0), |snapshot| snapshot.begin));
+        let snapshot_bytes = snapshot.map_or(0, |snapshot| snapshot.bytes);
+        let reading = timelines.reading(&now);
+        let opening = Opening { epoch, generation_floor, reading, snapshot_bytes, log_bytes };
         let machine = Machine::open(state, options, opening, &now);
         Ok((Self { machine, journal: LocalJournal::new(opened, || 0), timelines }, twin))
     }

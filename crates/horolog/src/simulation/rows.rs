@@ -2,13 +2,13 @@
 
 use horolog_recovery::Recovered;
 use horolog_sim::SimDisk;
-use horolog_wal::{LogState, SegmentRole};
+use horolog_wal::{LogState, SegmentHeader, SegmentRole};
 
 use super::world::World;
 use crate::machine::Job;
 
-/// The rows that a run can reach. Snapshots and recycled files have none before there are such.
-pub(crate) const ROWS: [&str; 17] = [
+/// The rows that a run can reach.
+pub(crate) const ROWS: [&str; 23] = [
     "commit: written, not synced",
     "commit: synced, nobody told",
     "commit: told, no later stamp",
@@ -26,6 +26,12 @@ pub(crate) const ROWS: [&str; 17] = [
     "initialise: no META",
     "initialise: META says so",
     "heal: cut short",
+    "snapshot: half-made file",
+    "snapshot: named, not listed",
+    "snapshot: listed, the one that went still there",
+    "snapshot: read from the newest",
+    "retire: the log begins later",
+    "recycle: a file in its second life is the head",
 ];
 
 /// How far the log had come.
@@ -60,6 +66,7 @@ pub(super) fn after(world: &mut World, disk: &SimDisk, found: &Recovered) {
     let has = |name: &str| files.iter().any(|(it, _)| it == name);
     let half_made = files.iter().any(|(name, _)| name.ends_with(".wal.tmp"));
     let empty = found.log.state == LogState::Empty;
+    let unlisted = unlisted_snapshots(&files, found);
     let reached = [
         (found.report.torn_bytes > 0, "commit: torn tail"),
         (sealed && newer(SegmentRole::Blank), "rotate: sealed, successor blank"),
@@ -75,10 +82,30 @@ pub(super) fn after(world: &mut World, disk: &SimDisk, found: &Recovered) {
         (found.report.clean, "close: marked as clean"),
         (empty && !has("META"), "initialise: no META"),
         (empty && has("META"), "initialise: META says so"),
+        (files.iter().any(|(name, _)| name.ends_with(".img.tmp")), "snapshot: half-made file"),
+        (unlisted.contains(&true), "snapshot: named, not listed"),
+        (unlisted.contains(&false), "snapshot: listed, the one that went still there"),
+        (found.report.snapshot.is_some() && found.rotten.is_empty(), "snapshot: read from the newest"),
+        (found.log.first_lsn.0 > 1, "retire: the log begins later"),
+        (is_recycled(disk, head_id), "recycle: a file in its second life is the head"),
     ];
     for (_, row) in reached.iter().filter(|(reached, _)| *reached) {
         world.counts.row(row);
     }
+}
+
+/// Of each snapshot that does not count, whether it is newer than those that do.
+fn unlisted_snapshots(files: &[(String, u64)], found: &Recovered) -> Vec<bool> {
+    let listed: Vec<u64> = found.log.snapshots().map(|it| it.id).collect();
+    let id_of = |name: &str| u64::from_str_radix(name.strip_prefix("snap-")?.strip_suffix(".img")?, 16).ok();
+    let unlisted = files.iter().filter_map(|(name, _)| id_of(name)).filter(|id| !listed.contains(id));
+    unlisted.map(|id| listed.iter().all(|listed| id > *listed)).collect()
+}
+
+fn is_recycled(disk: &SimDisk, head_id: u64) -> bool {
+    let bytes = disk.bytes(&format!("seg-{head_id:016x}.wal")).unwrap_or_default();
+    let header = bytes.get(..4096).and_then(|block| SegmentHeader::decode(block).ok());
+    header.is_some_and(|header| header.is_recycled)
 }
 
 /// What an opening that was cut short left.

@@ -54,11 +54,15 @@ impl Sizes {
                 due_capacity: 1 + due.min(30) as usize,
                 buffer_bytes_max: (16 << 10) + (buffer.min(20) as usize) * (10 << 10),
                 items_a_turn: 1 + turn.min(30),
+                snapshot_log_bytes: SNAPSHOT_LOG_BYTES[seed as usize % SNAPSHOT_LOG_BYTES.len()],
             },
             seed: seed.into(),
         }
     }
 }
+
+/// No snapshots, one every few batches, one every few segments.
+const SNAPSHOT_LOG_BYTES: [u64; 3] = [u64::MAX, 12 << 10, 60 << 10];
 
 /// The machine's own invariants are looked at once in so many steps.
 const CHECK_EVERY: u32 = 24;

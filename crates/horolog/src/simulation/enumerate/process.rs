@@ -34,6 +34,7 @@ fn machine_options() -> MachineOptions {
         due_capacity: 1,
         buffer_bytes_max: 1 << 20,
         items_a_turn: 4,
+        snapshot_log_bytes: u64::MAX,
     }
 }
 
