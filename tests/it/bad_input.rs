@@ -537,3 +537,46 @@ fn a_temporary_file_of_somebody_else_is_left_alone() {
     Engine::open(dir.path()).expect("opens").shutdown(Duration::ZERO).expect("in order");
     assert_eq!(std::fs::read(&notes).expect("still there"), b"mine");
 }
+
+/// Whoever opened a pipe to read from it would wait for a writer.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_by_name_and_nobody_waits_for_it() {
+    let make_pipe = |path: &Path| {
+        let made = std::process::Command::new("mkfifo").arg(path).status().expect("coreutils");
+        assert!(made.success());
+    };
+    let empty = tempfile::tempdir().expect("a directory");
+    make_pipe(&empty.path().join("META"));
+    let sound = closed();
+    let pipe = sound.path().join("seg-0000000000000777.wal");
+    make_pipe(&pipe);
+    for dir in [empty.path(), sound.path()] {
+        let refused = Engine::open(dir).expect_err("it is no file");
+        let OpenError::Recovery {
+            source: RecoveryError::Log(LogError::Storage(StorageError::NotAFile { path })),
+            ..
+        } = refused
+        else {
+            panic!("{refused:?}");
+        };
+        assert!(path.starts_with(dir));
+    }
+    std::fs::remove_file(pipe).expect("removed");
+    Engine::open(sound.path()).expect("sound again");
+}
+
+/// A file of somebody else with the highest number there is takes no numbers away.
+#[test]
+fn a_strangers_file_with_the_name_of_the_last_segment_is_left_alone_for_ever() {
+    let dir = closed();
+    let strays = ["seg-0000ffffffffffff.wal", "snap-0000ffffffffffff.img"].map(|name| dir.path().join(name));
+    strays.iter().for_each(|stray| std::fs::write(stray, b"not ours").expect("written"));
+    for _ in 0..2 {
+        let engine = Engine::open(dir.path()).expect("they say nothing");
+        engine.schedule(Timer::after(HOUR)).expect("scheduled");
+        engine.compact_now().expect("a snapshot");
+        engine.shutdown(Duration::ZERO).expect("in order");
+    }
+    assert!(strays.iter().all(|stray| std::fs::read(stray).is_ok_and(|bytes| bytes == b"not ours")));
+}

@@ -214,3 +214,22 @@ fn a_closed_engine_makes_no_snapshot() {
     engine.shutdown(Duration::ZERO).expect("closed");
     assert!(matches!(engine.compact_now(), Err(horolog::CompactError::Closed)));
 }
+
+/// Each opening leaves a segment behind, for its epoch is a record: a process that starts again and again would fill the disk.
+#[test]
+fn a_directory_that_is_opened_again_and_again_stays_small() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut most, mut since) = (0, 0);
+    for _ in 0..220 {
+        let engine = Engine::open(dir.path()).expect("opened");
+        since += 1;
+        // 64 MiB of segments, and some: a snapshot is due, and on its way.
+        while since > 70 && engine.stats().snapshots == 0 {
+            std::thread::yield_now();
+        }
+        since = if since > 70 { 0 } else { since };
+        engine.shutdown(Duration::ZERO).expect("closed");
+        most = most.max(std::fs::read_dir(dir.path()).expect("there").count());
+    }
+    assert!(most < 160, "{most} files");
+}

@@ -125,7 +125,7 @@ impl Bounds {
 /// Reads what can be kept of a directory, damaged or not. Takes no lock and writes nothing.
 ///
 /// The log is taken from its first record on if that gives everything. If something is missing, each snapshot that is whole is
-/// tried as well, listed or not; what keeps the most is taken.
+/// tried as well, listed or not; what keeps the most is taken. A snapshot is proof, too: what it has seen was durable.
 ///
 /// # Errors
 ///
@@ -134,18 +134,28 @@ impl Bounds {
 pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvaged, RecoveryError> {
     let whole = horolog_wal::salvage(storage, options)?;
     let mut best = keep(whole, &Replay::new, None)?.ok_or(RecoveryError::NoEpoch)?;
-    if best.kept == best.last {
-        return Ok(best);
-    }
-    for snapshot in horolog_wal::snapshots_on_disk(storage, best.log.uuid)? {
+    let mut last = best.last;
+    let bases: Vec<_> = horolog_wal::snapshots_on_disk(storage, best.log.uuid)?
+        .into_iter()
+        .filter_map(|snapshot| {
+            let end = load(&snapshot)?.end();
+            // It counted, or was about to: all that it has seen was durable then.
+            last = last.max(end);
+            Some(snapshot)
+        })
+        .collect();
+    for snapshot in bases {
+        if best.kept == last {
+            break;
+        }
         let load = || load(&snapshot).unwrap_or_default();
         let log = horolog_wal::salvage_behind(storage, options, snapshot.begin)?;
-        match keep(log, &load, Some(snapshot.id))? {
+        match keep(log, &load, Some(&snapshot))? {
             Some(based) if based.kept > best.kept => best = based,
             _ => {}
         }
     }
-    Ok(best)
+    Ok(Salvaged { last, ..best })
 }
 
 fn load(snapshot: &SnapshotOnDisk) -> Option<Replay> {
@@ -158,15 +168,17 @@ fn load(snapshot: &SnapshotOnDisk) -> Option<Replay> {
 fn keep(
     log: Salvage,
     base: &dyn Fn() -> Replay,
-    snapshot: Option<u64>,
+    snapshot: Option<&SnapshotOnDisk>,
 ) -> Result<Option<Salvaged>, RecoveryError> {
+    // Of a snapshot that has seen nothing behind its begin no log is needed.
+    let begin = snapshot.map_or(horolog_wal::Lsn::ZERO, |snapshot| snapshot.begin);
     let (mut state, misfit) = fold(&log, base(), log.kept)?;
-    let mut kept = log.kept;
+    let mut kept = log.kept.max(begin);
     match misfit {
         Some(misfit) if is_of_a_later_version(&misfit) => return Err(misfit),
         Some(_) => {
             // What was written in one batch is kept or lost as a whole.
-            kept = log.batch_end_before(horolog_wal::Lsn(state.applied().next().0))?;
+            kept = log.batch_end_before(horolog_wal::Lsn(state.applied().next().0))?.max(begin);
             state = fold(&log, base(), kept)?.0;
         }
         None => {}
@@ -177,7 +189,8 @@ fn keep(
         return Ok(None);
     }
     let bounds = bounds(&log, &state)?;
-    let (kept, last) = (Lsn(kept.0), Lsn(log.last.0));
+    let (kept, last) = (Lsn(kept.0), Lsn(log.last.max(kept).0));
+    let snapshot = snapshot.map(|snapshot| snapshot.id);
     Ok(Some(Salvaged { kept, last, log, state, misfit, snapshot, bounds }))
 }
 

@@ -25,7 +25,7 @@ pub struct RottenSnapshot {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotTrouble {
-    /// Its file is damaged, or cannot be read.
+    /// Its file is damaged, or the medium gives an error for it.
     #[error(transparent)]
     File(#[from] LogError),
     /// Its checksums hold, and its sections mean nothing.
@@ -39,6 +39,16 @@ pub enum SnapshotTrouble {
         /// The last one.
         last: Lsn,
     },
+}
+
+/// Whether this says something about the snapshot. That it cannot be opened or mapped for want of handles, memory or rights does not,
+/// nor that a later version wrote it; that the medium gives an error for it does.
+fn is_damage(error: &LogError) -> bool {
+    match error {
+        LogError::SnapshotDamaged { .. } => true,
+        LogError::Storage(error) => error.is_of_the_medium(),
+        _ => false,
+    }
 }
 
 /// Where a replay begins.
@@ -61,6 +71,7 @@ pub(crate) fn base(storage: &dyn Storage, log: &mut LogView) -> Result<Base, Rec
     for snapshot in log.snapshots().collect::<Vec<_>>() {
         match load(storage, log, &snapshot) {
             Ok(replay) => return Ok(Base { replay, snapshot: Some(snapshot), rotten }),
+            Err(SnapshotTrouble::File(error)) if !is_damage(&error) => return Err(error.into()),
             Err(why) => {
                 log.distrust_snapshot(snapshot.id);
                 rotten.push(RottenSnapshot { snapshot: snapshot.id, why });

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use horolog_recovery::{
     Recovered, RecoveryError, RepairError, Salvaged, SnapshotTrouble, recover, salvage, verify,
 };
-use horolog_sim::{Rng, SimDisk};
+use horolog_sim::{Errno, Fault, Pattern, Rng, SimDisk, Trigger};
 use horolog_state::snapshot::SnapshotWalk;
 use horolog_state::{
     Cancel, ClockReading, Complete, Deliver, DueTime, Epoch, Lsn, Put, Record, State, Tick, TickLen,
     Timeline, TimerId, codec,
 };
-use horolog_storage::Storage;
+use horolog_storage::{Op, Storage};
 use horolog_wal::{
-    BatchBuf, LogError, LogOptions, SealedSnapshot, SnapshotDamage, SnapshotFile, Stamp, Syncer, Writer,
-    open_writer,
+    BatchBuf, LogError, LogFile, LogOptions, SealedSnapshot, SnapshotDamage, SnapshotFile, Stamp, Syncer,
+    Writer, open_writer,
 };
 
 const LEN: TickLen = TickLen::MILLISECOND;
@@ -376,4 +376,70 @@ fn no_id_comes_again_after_a_repair_that_stands_on_a_snapshot() {
         let id = state.slab_mut().reserve().expect("a slot");
         assert!(id.generation() > highest, "{id}");
     }
+}
+
+/// That a file cannot be opened now says nothing about what is in it.
+#[test]
+fn a_snapshot_that_cannot_be_opened_is_an_error_and_one_that_the_medium_does_not_give_is_passed_over() {
+    let (disk, life) = retired(1);
+    disk.inject(Fault::Refused(Op::Open, Errno::TooManyOpen), Trigger::after(0).on(Pattern::ends(".img")));
+    let refused = recover(&*disk, &options()).expect_err("there are no handles");
+    assert!(matches!(refused, RecoveryError::Log(LogError::Storage(_))), "{refused}");
+    disk.clear_faults();
+    assert_eq!(reread(&disk).report.snapshot.map(|it| it.id), Some(4));
+    disk.make_unreadable(&image(4), 5_000..5_001);
+    let found = reread(&disk);
+    assert_eq!((found.report.snapshot.map(|it| it.id), found.report.snapshots_rotten), (Some(3), 1));
+    assert_eq!(picture(&found.state), picture(&life.state));
+}
+
+#[test]
+fn a_snapshot_of_a_later_version_is_refused_as_such() {
+    let (disk, _) = retired(1);
+    let mut bytes = disk.bytes(&image(4)).expect("it is there");
+    bytes[8] = 9;
+    let crc = crc32fast::hash(&bytes[..4088]);
+    bytes[4088..4092].copy_from_slice(&crc.to_le_bytes());
+    bytes[4092..4096].copy_from_slice(&(!crc).to_le_bytes());
+    disk.put(&image(4), &bytes);
+    let refused = recover(&*disk, &options()).expect_err("a later version");
+    assert!(
+        matches!(
+            refused,
+            RecoveryError::Log(LogError::NewerVersion { file: LogFile::Snapshot(4), found: 9, .. })
+        ),
+        "{refused}"
+    );
+    assert!(salvage(&*disk, &options()).is_err(), "nor is it passed over by a repair");
+}
+
+/// What a snapshot has seen was durable: a log that ends before it has lost records, whatever else is gone.
+#[test]
+fn a_snapshot_that_has_seen_more_than_the_log_has_is_proof_of_what_is_lost() {
+    let disk = Arc::new(SimDisk::new(1));
+    let mut life = Life::open(disk.clone(), 1);
+    life.steps(100);
+    life.snapshot();
+    let seen = recover(&*disk, &options()).expect("sound").report.snapshot.expect("there is one");
+    let segments: Vec<_> = disk.files().into_iter().filter(|(name, _)| name.ends_with(".wal")).collect();
+    disk.remove("META").expect("it was there");
+    for (name, _) in segments.iter().skip(1) {
+        disk.remove(name).expect("it was there");
+    }
+    let found = salvage(&*disk, &options()).expect("it can be read");
+    assert!(found.last >= Lsn(seen.end.0), "{} of {}", found.last, seen.end);
+}
+
+#[test]
+fn a_snapshot_that_needs_no_log_is_enough_for_a_repair() {
+    let (disk, life) = retired(2);
+    let found = salvage(&*disk, &options()).expect("it can be read");
+    let new = Arc::new(SimDisk::new(3));
+    found.write(new.clone(), &options(), Lsn(life.durable)).expect("repaired");
+    // The record of the repair is lost, and META too.
+    assert!(new.flip("seg-0000000000000001.wal", 4096 + 70, 1));
+    new.remove("META").expect("it was there");
+    let again = salvage(&*new, &options()).expect("it can be read");
+    assert_eq!((again.snapshot, again.kept), (Some(1), Lsn(life.durable)));
+    assert_eq!(payloads(&again.state), payloads(&life.state));
 }

@@ -58,6 +58,12 @@ pub enum StorageError {
         /// How long the file is.
         len: u64,
     },
+    /// Something that is no file lies in its place: a pipe, a device, a directory.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// Its place.
+        path: PathBuf,
+    },
     /// There is not enough memory to hold a file.
     #[error("{}: no memory for {bytes} bytes", path.display())]
     OutOfMemory {
@@ -88,6 +94,13 @@ impl StorageError {
             if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
+    /// Whether the bytes of a file that is there and open cannot be read: an answer of the medium, and not a want of handles, memory
+    /// or rights.
+    #[must_use]
+    pub fn is_of_the_medium(&self) -> bool {
+        matches!(self, Self::Io { op: Op::Read, .. })
+    }
+
     /// The file or directory the error is about.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -95,6 +108,7 @@ impl StorageError {
             Self::NotFound { path }
             | Self::Exists { path }
             | Self::BadName { path }
+            | Self::NotAFile { path }
             | Self::Locked { path, .. }
             | Self::Forked { path, .. }
             | Self::ShortRead { path, .. }

@@ -171,6 +171,8 @@ pub enum LogFile {
     Meta,
     /// A segment, by its number.
     Segment(u64),
+    /// A snapshot, by its number.
+    Snapshot(u64),
 }
 
 impl fmt::Display for LogFile {
@@ -178,6 +180,7 @@ impl fmt::Display for LogFile {
         match self {
             Self::Meta => f.write_str("META"),
             Self::Segment(id) => write!(f, "segment {id}"),
+            Self::Snapshot(id) => write!(f, "snapshot {id}"),
         }
     }
 }
@@ -317,6 +320,8 @@ pub enum Misuse {
     NotEmpty,
     /// A snapshot that has seen records which are not durable.
     SnapshotAhead,
+    /// A snapshot that is older than the one that counts, or ends before it begins; or a step of one that was not begun.
+    SnapshotOrder,
     /// A log to be healed that has not failed, or records that are not those after the durable ones.
     NothingToHeal,
 }
@@ -334,6 +339,7 @@ impl fmt::Display for Misuse {
             Self::StaleView => f.write_str("a view that does not fit the directory"),
             Self::NotEmpty => f.write_str("a log copied into a directory that is not empty"),
             Self::SnapshotAhead => f.write_str("a snapshot of records that are not durable"),
+            Self::SnapshotOrder => f.write_str("a snapshot out of its turn"),
             Self::NothingToHeal => {
                 f.write_str("a log that has not failed, or the wrong records to heal it with")
             }

@@ -11,8 +11,8 @@ use horolog_recovery::{Report, recover};
 use horolog_state::{Lsn, State, TickLen};
 use horolog_storage::Storage;
 use horolog_wal::{
-    LogError, LogOptions, LogState, RetirePlan, SealedSnapshot, SnapshotFile, SparePlan, Stamp, Syncer,
-    Writer,
+    LogError, LogOptions, LogState, Misuse, RetirePlan, SealedSnapshot, SnapshotFile, SparePlan, Stamp,
+    Syncer, Writer,
 };
 
 use crate::error::OpenError;
@@ -191,7 +191,7 @@ impl LocalJournal {
                 Making::Nothing
             }
             // The steps come in order.
-            _ => return Err(LogError::Poisoned),
+            _ => return Err(LogError::Misuse(Misuse::SnapshotOrder)),
         })
     }
 }

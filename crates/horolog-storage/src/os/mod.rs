@@ -88,11 +88,27 @@ impl OsStorage {
 
     fn open_with(&self, name: &str, op: Op, options: &OpenOptions) -> Result<Arc<dyn File>, StorageError> {
         let path = self.file_path(name)?;
-        match options.open(&path) {
-            Ok(file) => Ok(Arc::new(OsFile::new(file, path, self.process))),
-            Err(source) => Err(StorageError::from_io(op, &path, None, source)),
+        let failed = |source| StorageError::from_io(op, &path, None, source);
+        let file = without_waiting(options).open(&path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(StorageError::NotAFile { path });
         }
+        Ok(Arc::new(OsFile::new(file, path, self.process)))
     }
+}
+
+/// A pipe with the name of a file would keep whoever opens it waiting for somebody at its other end.
+#[cfg(target_os = "linux")]
+fn without_waiting(options: &OpenOptions) -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = options.clone();
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    options
+}
+
+#[cfg(not(target_os = "linux"))]
+fn without_waiting(options: &OpenOptions) -> OpenOptions {
+    options.clone()
 }
 
 /// Creates `path` and its missing ancestors, each made durable in its parent.

@@ -143,10 +143,17 @@ impl SnapshotHeader {
         block
     }
 
+    /// The version of an intact header block of another one.
+    pub(crate) fn other_version(bytes: &[u8]) -> Option<(u16, u16)> {
+        let block = bytes.get(..SNAPSHOT_HEADER_LEN)?;
+        let version = (u16_at(block, 8)?, u16_at(block, 10)?);
+        (is_intact(block) && version != (MAJOR, MINOR)).then_some(version)
+    }
+
     /// Reads a header block; `None` unless it is intact and of this version.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let block = bytes.get(..SNAPSHOT_HEADER_LEN)?;
-        if u64_at(block, 0)? != MAGIC || (u16_at(block, 8)?, u16_at(block, 10)?) != (MAJOR, MINOR) {
+        if !is_intact(block) {
             return None;
         }
         let header = Self {
@@ -155,7 +162,7 @@ impl SnapshotHeader {
             begin: Lsn(u64_at(block, 40)?),
             salt: u64_at(block, 48)?,
         };
-        // Encoding is the inverse: one comparison checks the checksum and every reserved byte.
+        // Encoding is the inverse: one comparison checks the version and every reserved byte.
         (header.encode() == block).then_some(header)
     }
 
@@ -167,6 +174,14 @@ impl SnapshotHeader {
         crc.update(covered);
         crc.finalize()
     }
+}
+
+/// What is the same in every version: magic and checksum.
+fn is_intact(block: &[u8]) -> bool {
+    let crc = crc32fast::hash(block.get(..CRC_AT).unwrap_or_default());
+    u64_at(block, 0) == Some(MAGIC)
+        && u32_at(block, CRC_AT) == Some(crc)
+        && u32_at(block, CRC_AT + 4) == Some(!crc)
 }
 
 impl Frame {

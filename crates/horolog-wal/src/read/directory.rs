@@ -10,6 +10,9 @@ use crate::error::{LogError, LogFile, Unknown};
 use crate::format::segment::{MAJOR, SEGMENT_HEADER_LEN, SegmentFault, SegmentHeader};
 use crate::format::{Fault, SEGMENT_ID_END};
 
+/// No log gives so many numbers without META knowing of any: a name from here on is somebody else's.
+const STRAY_IDS_AHEAD: u64 = 1 << 32;
+
 /// All that belongs to the log, and what was left by writers that died.
 ///
 /// The listing alone says nothing: a segment counts if META lists it, or if a LINK leads to it from one that is listed.
@@ -99,7 +102,9 @@ impl Directory {
     }
 
     fn found_snapshot(&mut self, id: u64, name: String) {
-        self.next_snapshot = self.next_snapshot.max(id + 1);
+        if id < self.next_snapshot + STRAY_IDS_AHEAD {
+            self.next_snapshot = self.next_snapshot.max(id + 1);
+        }
         if name.ends_with(".tmp") {
             self.leftovers.push(name);
         } else {
@@ -120,8 +125,11 @@ impl Directory {
         Ok(())
     }
 
+    /// The next segment gets a higher number than this one. A stray far ahead is left alone and takes no numbers away.
     fn reserve(&mut self, id: u64) {
-        self.next_id = self.next_id.max(id + 1);
+        if id < self.next_id + STRAY_IDS_AHEAD {
+            self.next_id = self.next_id.max(id + 1);
+        }
     }
 
     /// The refusals that need no batch: no log among other files, segments without META, another log's segment, a later

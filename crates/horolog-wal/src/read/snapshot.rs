@@ -5,8 +5,9 @@ use std::convert::Infallible;
 use crc32fast::Hasher;
 use horolog_storage::{Storage, StorageError};
 
-use crate::error::{LogError, VisitError};
+use crate::error::{LogError, LogFile, Unknown, VisitError};
 use crate::format::SEGMENT_ID_END;
+use crate::format::segment::MAJOR;
 use crate::format::snapshot::{
     FRAME_LEN, Frame, SNAPSHOT_HEADER_LEN, SnapshotDamage, SnapshotHeader, SnapshotRef,
 };
@@ -82,6 +83,15 @@ impl LogView {
     }
 }
 
+/// It is intact, and none of this program's business.
+fn later_version(id: u64, major: u16, minor: u16) -> LogError {
+    let file = LogFile::Snapshot(id);
+    match major {
+        MAJOR => LogError::Unknown { file, offset: 0, what: Unknown::MinorVersion(minor) },
+        found => LogError::NewerVersion { file, found, known: MAJOR },
+    }
+}
+
 fn damaged(snapshot: &SnapshotRef, damage: SnapshotDamage) -> LogError {
     LogError::SnapshotDamaged { snapshot: snapshot.id, damage }
 }
@@ -93,6 +103,9 @@ pub(crate) fn for_each_section_of<E>(
     snapshot: &SnapshotRef,
     visit: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), VisitError<E>> {
+    if let Some((major, minor)) = SnapshotHeader::other_version(bytes) {
+        return Err(later_version(snapshot.id, major, minor).into());
+    }
     let wrong = |damage| VisitError::Log(damaged(snapshot, damage));
     let header = SnapshotHeader::decode(bytes)
         .filter(|it| (it.uuid, it.id, it.begin) == (uuid, snapshot.id, snapshot.begin))
@@ -125,6 +138,8 @@ pub(crate) fn for_each_section_of<E>(
 pub struct SnapshotOnDisk {
     /// Its number.
     pub id: u64,
+    /// The identity of its log.
+    pub uuid: u128,
     /// The records behind this one are needed besides.
     pub begin: Lsn,
     bytes: Vec<u8>,
@@ -141,7 +156,8 @@ impl SnapshotOnDisk {
     }
 }
 
-/// The snapshots of a log in a directory that may be damaged, newest first: those that are whole by their own account.
+/// The snapshots of a log in a directory that may be damaged, newest first: those that are whole by their own account. `uuid` is the
+/// identity of the log, or 0 if nothing says it; then all that there are have to agree.
 ///
 /// # Errors
 ///
@@ -151,14 +167,18 @@ pub fn snapshots_on_disk(storage: &dyn Storage, uuid: u128) -> Result<Vec<Snapsh
     for name in storage.list()? {
         let Some(id) = snapshot_id(&name) else { continue };
         let bytes = storage.open_read_only(&name)?.read_whole()?;
-        let header = SnapshotHeader::decode(&bytes).filter(|it| (it.uuid, it.id) == (uuid, id));
+        if let Some((major, minor)) = SnapshotHeader::other_version(&bytes) {
+            return Err(later_version(id, major, minor));
+        }
+        let header = SnapshotHeader::decode(&bytes).filter(|it| it.id == id && [0, it.uuid].contains(&uuid));
         let is_whole = matches!(walk::<Infallible>(&bytes, &mut |_| Ok(())), Some(Ok(_)));
-        if let (Some(SnapshotHeader { begin, .. }), true) = (header, is_whole) {
-            found.push(SnapshotOnDisk { id, begin, bytes });
+        if let (Some(SnapshotHeader { begin, uuid, .. }), true) = (header, is_whole) {
+            found.push(SnapshotOnDisk { id, uuid, begin, bytes });
         }
     }
     found.sort_unstable_by_key(|it| std::cmp::Reverse(it.id));
-    Ok(found)
+    let agree = found.iter().all(|it| found.first().is_some_and(|first| first.uuid == it.uuid));
+    Ok(if agree { found } else { Vec::new() })
 }
 
 /// Visits sections up to the one that says that it is the last. `None` if anything is not as it should be.

@@ -144,10 +144,11 @@ impl LogView {
         self.parts.last().map_or(0, |part| part.found.id)
     }
 
-    /// Bytes of the segments in which there are records behind `lsn`, as far as they are used.
+    /// The size of the segments in which there are records behind `lsn`. They take their whole size, however little is in them.
     #[must_use]
     pub fn bytes_behind(&self, lsn: Lsn) -> u64 {
-        self.parts.iter().filter(|part| part.last_lsn > lsn).map(|part| part.end_offset).sum()
+        let needed = self.parts.iter().filter(|part| part.last_lsn > lsn);
+        needed.map(|part| part.header.capacity_bytes()).sum()
     }
 
     /// A snapshot that was found damaged: the next one that is published takes its place, not that of a sound one.

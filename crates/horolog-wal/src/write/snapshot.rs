@@ -50,6 +50,8 @@ pub struct SnapshotFile {
     header: SnapshotHeader,
     bytes: u64,
     unsynced_bytes: u64,
+    /// A write or a sync of it failed: no later sync answers for that.
+    has_failed: bool,
     sections: u32,
     digest: Hasher,
 }
@@ -123,6 +125,7 @@ impl SnapshotPlan {
             header,
             bytes,
             unsynced_bytes: bytes,
+            has_failed: false,
             sections: 0,
             digest: Hasher::new(),
         })
@@ -140,7 +143,6 @@ impl SnapshotFile {
     ///
     /// The snapshot is finished, and nothing of the log has changed. A section of 2^32 bytes is refused.
     pub fn append(&mut self, buffer: &mut [u8], is_last: bool) -> Result<u64, LogError> {
-        self.shared.check()?;
         let body = buffer.get(FRAME_LEN..).unwrap_or_default();
         let Ok(body_len) = u32::try_from(body.len()) else {
             return Err(LogError::TooLarge { bytes: body.len() as u64, max: u64::from(u32::MAX) });
@@ -150,7 +152,10 @@ impl SnapshotFile {
         let digest = self.digest.clone().finalize();
         let frame = Frame { index: self.sections, body_len, body_crc, is_last, digest };
         frame.encode(&self.header, buffer);
+        self.check()?;
+        self.has_failed = true;
         self.file.write_at(buffer, self.bytes)?;
+        self.has_failed = false;
         self.sections += 1;
         self.bytes += buffer.len() as u64;
         self.unsynced_bytes += buffer.len() as u64;
@@ -160,9 +165,15 @@ impl SnapshotFile {
         Ok(self.bytes)
     }
 
+    fn check(&self) -> Result<(), LogError> {
+        if self.has_failed { Err(LogError::Misuse(Misuse::SnapshotOrder)) } else { self.shared.check() }
+    }
+
     fn sync(&mut self) -> Result<(), StorageError> {
-        self.unsynced_bytes = 0;
-        self.file.sync()
+        self.has_failed = true;
+        self.file.sync()?;
+        (self.has_failed, self.unsynced_bytes) = (false, 0);
+        Ok(())
     }
 
     /// Makes the file durable and reads it back. `end` is the last record that any section has seen.
@@ -171,7 +182,7 @@ impl SnapshotFile {
     ///
     /// As [`SnapshotFile::append`]; [`LogError::SnapshotDamaged`] if what is read is not what was written.
     pub fn seal(mut self, end: Lsn) -> Result<SealedSnapshot, LogError> {
-        self.shared.check()?;
+        self.check()?;
         self.sync()?;
         let reference = SnapshotRef {
             id: self.header.id,
@@ -211,12 +222,17 @@ impl SealedSnapshot {
     ///
     /// # Errors
     ///
-    /// [`Misuse::SnapshotAhead`] if the log is not durable that far: nothing has changed. An error of the directory or of META
-    /// ends the log.
+    /// [`Misuse::SnapshotAhead`] if the log is not durable that far, [`Misuse::SnapshotOrder`] if a later one counts already, or
+    /// it ends before it begins: nothing has changed. An error of the directory or of META ends the log.
     pub fn publish(self, durable: Lsn) -> Result<Lsn, LogError> {
         self.shared.check()?;
         if durable < self.reference.end {
             return Err(LogError::Misuse(Misuse::SnapshotAhead));
+        }
+        let newest = self.shared.last_meta().snapshots[0];
+        let follows = newest.is_none_or(|it| it.id < self.reference.id && it.begin <= self.reference.begin);
+        if !follows || self.reference.end < self.reference.begin {
+            return Err(LogError::Misuse(Misuse::SnapshotOrder));
         }
         let (storage, shared) = (Arc::clone(&self.temporary.storage), Arc::clone(&self.shared));
         let (kept, dropped) = shared.publish(self.name()?)?;

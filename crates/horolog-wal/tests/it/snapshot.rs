@@ -329,3 +329,34 @@ fn a_healed_log_keeps_its_snapshots() {
     publish(&mut rig, 3).unwrap();
     assert_eq!(numbers(&read(&*disk).unwrap(), &*disk), [3, 2]);
 }
+
+/// META would contradict itself, in all four slots.
+#[test]
+fn a_snapshot_out_of_its_turn_is_not_published() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    let (one, two) = (sealed(&mut rig, 0, 1).unwrap(), sealed(&mut rig, 1, 2).unwrap());
+    two.publish(Lsn(rig.acked)).unwrap();
+    let late = one.publish(Lsn(rig.acked)).unwrap_err();
+    assert!(matches!(late, LogError::Misuse(Misuse::SnapshotOrder)), "{late}");
+    let mut file = rig.writer.plan_snapshot(Lsn(rig.acked)).create().unwrap();
+    file.append(&mut vec![0; 40], true).unwrap();
+    let backwards = file.seal(Lsn(0)).unwrap().publish(Lsn(rig.acked)).unwrap_err();
+    assert!(matches!(backwards, LogError::Misuse(Misuse::SnapshotOrder)), "{backwards}");
+    assert_eq!((numbers(&read(&*disk).unwrap(), &*disk), files(&disk).len()), (vec![2], 1));
+    assert!(!rig.writer.is_poisoned());
+}
+
+#[test]
+fn a_snapshot_whose_sync_failed_is_not_synced_again() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    let mut file = rig.writer.plan_snapshot(Lsn(0)).create().unwrap();
+    disk.fail_next(Op::Sync, 0, Errno::Io);
+    file.append(&mut vec![0; 5 << 20], false).unwrap_err();
+    file.append(&mut vec![0; 40], true).unwrap_err();
+    file.seal(rig.writer.tail()).unwrap_err();
+    assert!(!rig.writer.is_poisoned() && files(&disk).is_empty());
+}
