@@ -52,7 +52,7 @@ fn threads() -> usize {
 }
 
 /// So many runs reach every row of the crash table.
-const ENOUGH_RUNS: u64 = 5_000;
+const ENOUGH_RUNS: u64 = 20_000;
 
 fn is_row_missing(counts: &Counts) -> bool {
     rows().iter().any(|row| !counts.rows.contains_key(row))

@@ -6,7 +6,7 @@ use std::path::Path;
 use horolog::Phase;
 use horolog_recovery::Recovered;
 use horolog_state::{State, TimerView};
-use horolog_wal::{LogState, LogView, SegmentReport};
+use horolog_wal::{LogState, SegmentReport};
 
 use crate::error::Trouble;
 use crate::present::Present;
@@ -23,7 +23,7 @@ pub(crate) fn inspect(dir: &Path) -> Result<u8, Trouble> {
 }
 
 fn describe(dir: &Path, found: &Recovered) -> String {
-    let mut text = log_facts(dir, &found.log);
+    let mut text = log_facts(dir, found);
     if found.log.state == LogState::Empty {
         text.push_str("\nnothing was ever acknowledged here\n");
         return text;
@@ -37,13 +37,20 @@ fn describe(dir: &Path, found: &Recovered) -> String {
     text
 }
 
-fn log_facts(dir: &Path, log: &LogView) -> String {
+fn log_facts(dir: &Path, Recovered { log, rotten, .. }: &Recovered) -> String {
     let mut facts = Facts::default();
     facts.row("directory", dir.display().to_string());
     facts.row("log", format!("{:032x}", log.uuid));
     facts.row("openings", count(log.epoch));
     facts.row("records durable (D)", count(log.durable.0));
     facts.row("records readable (V)", count(log.valid.0));
+    facts.row("first record kept", count(log.first_lsn.0));
+    for snapshot in log.snapshots() {
+        let rotten = rotten.iter().find(|it| it.snapshot == snapshot.id);
+        let state = rotten.map_or("usable".to_owned(), |it| format!("cannot be used: {}", it.why));
+        let (begin, size) = (count(snapshot.begin.0), bytes(snapshot.bytes));
+        facts.row("snapshot", format!("{} at record {begin}, {size}, {state}", snapshot.id));
+    }
     facts.row("torn bytes", count(log.torn_bytes));
     facts.row("bad META slots", count(u64::from(log.meta_bad_slots)));
     facts.row("last shutdown", if log.clean { "in order" } else { "none, or the directory is in use" });

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use horolog_recovery::verify as verify_storage;
+use horolog_recovery::recover;
 use horolog_wal::LogOptions;
 
 use crate::error::Trouble;
@@ -10,8 +10,12 @@ use crate::read_only::{at, storage};
 use crate::render::say;
 
 pub(crate) fn verify(dir: &Path) -> Result<u8, Trouble> {
-    let report = verify_storage(&storage(dir)?, &LogOptions::default()).map_err(|source| at(dir, source))?;
+    let found = recover(&storage(dir)?, &LogOptions::default()).map_err(|source| at(dir, source))?;
+    let report = found.report;
     let mut text = format!("{}: sound\n{report}\n", dir.display());
+    for rotten in &found.rotten {
+        text.push_str(&format!("{rotten}: {}; the next one takes its place\n", rotten.why));
+    }
     if report.torn_bytes > 0 {
         text.push_str(
             "the torn bytes were never acknowledged: a write that a crash cut short, or one that is going on now\n",

@@ -93,9 +93,12 @@ impl Report {
         self.say(
             || match kept {
                 Lsn::ZERO => "kept: nothing".to_owned(),
-                kept => format!("kept: {}, {} timers", range(Lsn(1), kept), count(timers as u64)),
+                kept => {
+                    let on = found.snapshot.map_or(String::new(), |it| format!(", on snapshot {it}"));
+                    format!("kept: {}, {} timers{on}", range(Lsn(1), kept), count(timers as u64))
+                }
             },
-            || json!({ "what": "kept", "last": kept.0, "timers": timers }),
+            || json!({ "what": "kept", "last": kept.0, "timers": timers, "snapshot": found.snapshot }),
         )?;
         self.say(
             || match evidence {

@@ -341,7 +341,7 @@ fn a_snapshot_out_of_its_turn_is_not_published() {
     let late = one.publish(Lsn(rig.acked)).unwrap_err();
     assert!(matches!(late, LogError::Misuse(Misuse::SnapshotOrder)), "{late}");
     let mut file = rig.writer.plan_snapshot(Lsn(rig.acked)).create().unwrap();
-    file.append(&mut vec![0; 40], true).unwrap();
+    file.append(&mut [0; 40], true).unwrap();
     let backwards = file.seal(Lsn(0)).unwrap().publish(Lsn(rig.acked)).unwrap_err();
     assert!(matches!(backwards, LogError::Misuse(Misuse::SnapshotOrder)), "{backwards}");
     assert_eq!((numbers(&read(&*disk).unwrap(), &*disk), files(&disk).len()), (vec![2], 1));
@@ -356,7 +356,7 @@ fn a_snapshot_whose_sync_failed_is_not_synced_again() {
     let mut file = rig.writer.plan_snapshot(Lsn(0)).create().unwrap();
     disk.fail_next(Op::Sync, 0, Errno::Io);
     file.append(&mut vec![0; 5 << 20], false).unwrap_err();
-    file.append(&mut vec![0; 40], true).unwrap_err();
+    file.append(&mut [0; 40], true).unwrap_err();
     file.seal(rig.writer.tail()).unwrap_err();
     assert!(!rig.writer.is_poisoned() && files(&disk).is_empty());
 }
