@@ -14,6 +14,8 @@ mod read_only;
 mod render;
 mod repair;
 mod run;
+mod signals;
+mod spread;
 mod verify;
 
 use std::io::Write as _;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::ledger::Entry;
 use super::plan::Axis;
+use crate::spread::Spread;
 
 /// What is measured while lives go by.
 #[derive(Debug, Default)]
@@ -17,16 +18,6 @@ pub(super) struct Figures {
     scheduled: u64,
     scheduling_ns: u64,
     torn_bytes: u64,
-}
-
-/// Least, middle and most.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(super) struct Spread {
-    pub(super) count: u64,
-    pub(super) min_ns: u64,
-    pub(super) p50_ns: u64,
-    pub(super) p99_ns: u64,
-    pub(super) max_ns: u64,
 }
 
 /// What is shown.
@@ -76,24 +67,11 @@ impl Figures {
         let scheduled_per_s = u128::from(self.scheduled) * 1_000 / seconds;
         Summary {
             scheduled_per_s: u64::try_from(scheduled_per_s).unwrap_or(u64::MAX),
-            lateness_full_load: spread(&mut self.at_full_load),
-            lateness_at_ease: spread(&mut self.at_ease),
-            lateness_missed: spread(&mut self.missed),
-            open: spread(&mut self.opens),
+            lateness_full_load: Spread::of(&mut self.at_full_load),
+            lateness_at_ease: Spread::of(&mut self.at_ease),
+            lateness_missed: Spread::of(&mut self.missed),
+            open: Spread::of(&mut self.opens),
             torn_bytes: self.torn_bytes,
         }
-    }
-}
-
-fn spread(values: &mut [u64]) -> Spread {
-    values.sort_unstable();
-    let at = |percent: usize| values.get((values.len() * percent / 100).min(values.len().saturating_sub(1)));
-    let value = |percent| at(percent).copied().unwrap_or(0);
-    Spread {
-        count: values.len() as u64,
-        min_ns: value(0),
-        p50_ns: value(50),
-        p99_ns: value(99),
-        max_ns: value(100),
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::figures::{Spread, Summary};
+use super::figures::Summary;
 use super::verdict::Counts;
 use crate::render::{Facts, bytes, count, duration};
+use crate::spread::Spread;
 
 /// Violations that are listed.
 const LISTED_MAX: usize = 20;

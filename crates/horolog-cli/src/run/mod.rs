@@ -4,7 +4,6 @@ mod check;
 mod command;
 pub(crate) mod duration;
 pub(crate) mod file;
-mod signals;
 mod stored;
 
 use std::collections::BTreeMap;
@@ -18,6 +17,7 @@ use horolog::{Batch, Due, Engine};
 use crate::args::RunArgs;
 use crate::error::Trouble;
 use crate::render::{instant, note};
+use crate::signals::stop_requests;
 use command::Ended;
 use file::Job;
 use stored::{Definition, Reconciled, Stored};
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Trouble> {
     if args.check {
         return check::check(&jobs, &dir);
     }
-    let stop = signals::stop_requests()?;
+    let stop = stop_requests()?;
     let engine = Arc::new(Engine::open(&dir).map_err(Trouble::Open)?);
     for job in &jobs {
         announce(job, stored::reconcile(&engine, job)?, &engine);

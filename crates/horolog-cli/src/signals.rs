@@ -7,7 +7,7 @@ use signal_hook::iterator::Signals;
 use crate::error::Trouble;
 
 /// One message a signal.
-pub(super) fn stop_requests() -> Result<Receiver<()>, Trouble> {
+pub(crate) fn stop_requests() -> Result<Receiver<()>, Trouble> {
     let failed = |source| Trouble::System { what: "listen to signals", source };
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
     let (sender, receiver) = unbounded();
