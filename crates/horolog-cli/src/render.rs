@@ -58,9 +58,9 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     std::iter::once(&heading).chain(rows).map(line).collect()
 }
 
-/// A count or a size; nothing at all is written as a dash.
+/// A count, a fraction or a size; nothing at all is written as a dash.
 fn is_number(cell: &str) -> bool {
-    cell.ends_with('B') || cell.chars().all(|c| c.is_ascii_digit() || c == ' ' || c == '-')
+    cell.ends_with('B') || cell.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | '-'))
 }
 
 /// 1234567 as `1 234 567`.
