@@ -20,7 +20,7 @@ Examples:
 `horolog help COMMAND` says more about each.";
 
 const DRILL_HELP: &str = "\
-Kill a process again and again and check that every promise was kept
+Kill a process again and again and check every promise
 
 A child process schedules, cancels and completes timers at full speed in a real
 directory, and writes down what the engine acknowledged, outside the engine. It
@@ -87,7 +87,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Kill a process again and again and check that every promise was kept
+    /// Kill a process again and again and check every promise
     #[command(long_about = DRILL_HELP, after_long_help = DRILL_AFTER)]
     Drill(DrillArgs),
     #[command(hide = true)]
