@@ -16,6 +16,7 @@ Examples:
   horolog dump timers/ --json        every record of its log
   horolog verify timers/             exit code 0 sound, 1 damaged, 2 cannot tell
   horolog repair --help              what to do with a damaged directory
+  horolog bench-disk .               what this disk gives, and the engine on it
 
 `horolog help COMMAND` says more about each.";
 
@@ -77,6 +78,41 @@ unreadable; then the copy is repaired.
 Exit code: 0 NEW is complete, 1 refused for what is in DIR, 2 DIR could not be
 read or NEW not be written.";
 
+const BENCH_DISK_HELP: &str = "\
+Measure a disk, and what the engine makes of it
+
+First the bare disk: one thread that writes 4 KiB, 64 KiB or 1 MiB and syncs,
+again and again,
+
+  growing    to the end of a file that becomes longer
+  unwritten  to blocks that are reserved (fallocate) and were never written
+  zeroed     to blocks that were written with zeros and synced before
+  zeroed, O_DIRECT|O_DSYNC
+             the same past the page cache, without a call to sync
+
+and then the engine, with timers of 64 bytes: schedule, which returns when its
+timer is durable, by one thread and by 8 at once, and submit, which does not
+wait, until all of them are durable.
+
+All rows are measured in turn, in three rounds. p50, p99 and max are taken over
+all calls; calls and MB a second are the middle round's.";
+
+const BENCH_DISK_AFTER: &str = "\
+The lone schedule writes one block to zeros and syncs it: `zeroed 4 KiB` is the
+same without the engine, and the ratio of the two says what the engine adds.
+Submit writes much at a time, as `zeroed 1 MiB` does. A disk that lies about
+syncs, or a memory file system, makes all of this meaningless.
+
+Everything is done in DIR/horolog-bench-disk, which must not be there and is
+removed at the end. How long it takes, how much is written and how much room is
+needed is said at the start; nothing is begun if the room is not there. Measure
+on a machine that does nothing else.
+
+--json prints one object a row: times in ns, rates in calls and bytes a second,
+null for what was not measured; `refused` says what the file system does not do.
+
+Exit code: 0 measured, 2 it could not be.";
+
 /// Durable timers: prove the engine here, run jobs with it, look into its files.
 #[derive(Debug, Parser)]
 #[command(name = "horolog", version, after_help = EXAMPLES)]
@@ -108,6 +144,9 @@ pub(crate) enum Command {
     /// Make a new directory of what can be kept of a damaged one
     #[command(after_long_help = REPAIR_HELP)]
     Repair(RepairArgs),
+    /// Measure a disk, and what the engine makes of it
+    #[command(long_about = BENCH_DISK_HELP, after_long_help = BENCH_DISK_AFTER)]
+    BenchDisk(BenchDiskArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -203,6 +242,22 @@ pub(crate) struct RepairArgs {
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct BenchDiskArgs {
+    /// A directory on the disk
+    pub(crate) dir: PathBuf,
+    /// How long each row is measured in a round, from 0.01 to 30
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_seconds)]
+    pub(crate) seconds: Duration,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, crate::bench_disk::BadSeconds> {
+    crate::bench_disk::parse_seconds(text)
 }
 
 fn parse_duration(text: &str) -> Result<Duration, crate::run::duration::BadDuration> {

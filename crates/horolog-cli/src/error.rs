@@ -30,6 +30,12 @@ pub(crate) enum Trouble {
     NotEmpty { dir: PathBuf },
     #[error("{} lies in the directory that is to be repaired", dir.display())]
     InTheOld { dir: PathBuf },
+    #[error("{} is there already", path.display())]
+    LeftOver { path: PathBuf },
+    #[error("{} has {free_bytes} bytes free, and {room_bytes} may be needed", dir.display())]
+    NoRoom { dir: PathBuf, room_bytes: u64, free_bytes: u64 },
+    #[error("stopped by a signal")]
+    Stopped,
     #[error("{} was not repaired", dir.display())]
     Repair { dir: PathBuf, to: PathBuf, source: RepairError },
     #[error(transparent)]
@@ -96,6 +102,10 @@ impl Trouble {
             }
             Self::NotEmpty { .. } => "name an empty directory or one that does not exist",
             Self::InTheOld { .. } => "name a directory outside: nothing is ever written to a damaged one",
+            Self::LeftOver { .. } => {
+                "wait for the `horolog bench-disk` that is at work there; if it was killed, remove what it left"
+            }
+            Self::NoRoom { .. } => "name a directory on a disk with more room, or fewer --seconds",
             Self::File { source, .. } => io_advice(source),
             Self::System { .. } => "check the limits of this user (ulimit -a)",
             Self::Engine(_) => "look at the disk (df, dmesg) and start again: what was acknowledged is kept",
@@ -103,7 +113,7 @@ impl Trouble {
             Self::Jobs(_) => {
                 "correct the file; `horolog run FILE --check` validates it, `horolog run --help` shows an example"
             }
-            Self::Output(_) | Self::Repair { .. } => return None,
+            Self::Output(_) | Self::Repair { .. } | Self::Stopped => return None,
         })
     }
 }

@@ -1,10 +1,12 @@
 //! The `horolog` program.
 //!
 //! `drill` proves the engine's promises on this machine, `run` runs commands on a schedule, `inspect`, `dump` and
-//! `verify` read a directory of timers without writing a byte, `repair` makes a new one of what is left of a damaged one.
+//! `verify` read a directory of timers without writing a byte, `repair` makes a new one of what is left of a damaged
+//! one, `bench-disk` measures a disk and what the engine makes of it.
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench_disk;
 mod drill;
 mod dump;
 mod error;
@@ -47,5 +49,6 @@ fn dispatch(command: Command) -> Result<u8, Trouble> {
         Command::Dump(options) => dump::dump(&options.dir, options.json, horolog_wal::Lsn(options.from)),
         Command::Verify(at) => verify::verify(&at.dir),
         Command::Repair(options) => repair::repair(&options),
+        Command::BenchDisk(options) => bench_disk::bench_disk(&options),
     }
 }

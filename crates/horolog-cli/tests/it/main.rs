@@ -6,6 +6,7 @@
     reason = "a test stops at the first thing that is wrong, and looks at files as a user would"
 )]
 
+mod bench_disk;
 mod drill;
 mod golden;
 mod repair;
