@@ -10,6 +10,7 @@ mod rows;
 mod stat;
 mod store;
 mod stores;
+mod syncs;
 mod table;
 
 use std::io::IsTerminal;
@@ -96,6 +97,7 @@ impl Peer {
 fn main() -> ExitCode {
     let done = match options::read(std::env::args().skip(1)) {
         Ok(Asked::Table(options)) => table(&options),
+        Ok(Asked::Syncs(options)) => syncs::print(&options),
         Ok(Asked::OneRun(peer, load)) => return one_run(&peer, &load),
         Err(error) => Err(format!("{error}\n\n{}", options::HELP)),
     };

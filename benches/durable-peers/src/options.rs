@@ -15,7 +15,8 @@ cargo run --release -- [options]
   --pending N                timers of the row of restarts (as --timers)
   --rows lone,blocked-64,..  these rows (lone,blocked-64,blocked-512,awaiting,batches,bulk,restart)
   --only ours,redb,..        these peers (ours,raft-engine,fjall,redb,sqlite,okaywal,redis,beanstalkd)
-  --dir DIR                  on the disk that is asked about (the current directory)";
+  --dir DIR                  on the disk that is asked about (the current directory)
+  --check-syncs              no table of times: how often each peer syncs, counted by strace";
 
 /// The first argument of the process of one run: `PEER ROW RUN SECONDS TIMERS DIR` follow.
 const ONE_RUN: &str = "--one-run";
@@ -34,12 +35,14 @@ pub(crate) struct Options {
 /// What the program is to do.
 pub(crate) enum Asked {
     Table(Options),
+    Syncs(Options),
     OneRun(Peer, Load),
 }
 
 pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     let mut options = defaults();
     let mut pending = None;
+    let mut only_syncs = false;
     while let Some(option) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{option} needs a value"));
         match option.as_str() {
@@ -50,12 +53,13 @@ pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked,
             "--rows" => options.rows = list(&value()?, row)?,
             "--only" => options.peers = list(&value()?, peer)?,
             "--dir" => options.dir = value()?.into(),
+            "--check-syncs" => only_syncs = true,
             ONE_RUN => return one_run([value()?, value()?, value()?, value()?, value()?, value()?]),
             _ => return Err(format!("there is no option {option}")),
         }
     }
     options.pending = pending.unwrap_or(options.timers);
-    Ok(Asked::Table(options))
+    Ok(if only_syncs { Asked::Syncs(options) } else { Asked::Table(options) })
 }
 
 fn defaults() -> Options {
