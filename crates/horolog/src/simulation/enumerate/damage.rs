@@ -111,22 +111,29 @@ impl<'a> Damage<'a> {
             // An opening in the midst of the sequence has noticed it.
             Err(breach) if breach.refused => self.verdicts.refused += 1,
             Err(breach) => return Err(told(breach.into())),
-            Ok(life) => self.judge(rest, &life.disk.crash(&mut |_| Fate::Applied)).map_err(told)?,
+            // What is written may hang on what is read on the way: this run has a ledger of its own.
+            Ok(Life { disk, ledger, .. }) => {
+                let proven = rest.reading.proven().min(ledger.last());
+                self.judge_by(&ledger, proven, &disk.crash(&mut |_| Fate::Applied)).map_err(told)?;
+            }
         }
         Ok(())
     }
 
     fn judge(&mut self, rest: &Rest, disk: &SimDisk) -> Result<(), Box<Violation>> {
-        match read(disk, &rest.ledger, Times::Once) {
+        self.judge_by(&rest.ledger, rest.reading.proven(), disk)
+    }
+
+    fn judge_by(&mut self, ledger: &Ledger, proven: u64, disk: &SimDisk) -> Result<(), Box<Violation>> {
+        match read(disk, ledger, Times::Once) {
             Err(breach) if breach.refused => self.verdicts.refused += 1,
             Err(breach) => return Err(breach.into()),
-            Ok(reading) if reading.valid() < rest.reading.proven() => {
-                let what =
-                    format_args!("{} is proven, and {} is read", rest.reading.proven(), reading.valid());
+            Ok(reading) if reading.valid() < proven => {
+                let what = format_args!("{proven} is proven, and {} is read", reading.valid());
                 return Err(Breach::of("D", what).into());
             }
             Ok(reading) => {
-                rest.ledger.check(reading.valid(), reading.fingerprint)?;
+                ledger.check(reading.valid(), reading.fingerprint)?;
                 self.verdicts.right += 1;
             }
         }

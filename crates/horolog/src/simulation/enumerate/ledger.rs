@@ -67,6 +67,11 @@ impl Ledger {
         }
     }
 
+    /// The last record that there was.
+    pub(super) fn last(&self) -> u64 {
+        self.lines.len().saturating_sub(1) as u64
+    }
+
     pub(super) fn scheduled(&mut self, id: TimerId, lsn: u64) {
         self.facts.push(Fact { id, scheduled: lsn, ended: None });
     }

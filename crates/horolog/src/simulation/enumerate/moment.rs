@@ -43,6 +43,8 @@ pub(super) enum Step {
     Mark,
     Witness,
     Spare,
+    /// A step of a snapshot, or of letting go what none needs.
+    Snapshot,
 }
 
 impl Step {

@@ -17,14 +17,26 @@ pub enum Operation {
     Batch,
     /// Unsynced timers until the log goes on in another segment.
     Rotate,
+    /// A snapshot, with a timer scheduled between its sections.
+    Snapshot,
+    /// Two snapshots, and the log that neither needs is let go.
+    Compact,
     /// Closes the log in order, and opens it again.
     Close,
 }
 
 impl Operation {
     /// All of them, in the order in which sequences are enumerated.
-    pub const ALL: [Self; 6] =
-        [Self::Schedule, Self::Cancel, Self::Complete, Self::Batch, Self::Rotate, Self::Close];
+    pub const ALL: [Self; 8] = [
+        Self::Schedule,
+        Self::Cancel,
+        Self::Complete,
+        Self::Batch,
+        Self::Rotate,
+        Self::Snapshot,
+        Self::Compact,
+        Self::Close,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -33,6 +45,8 @@ impl Operation {
             Self::Complete => "complete",
             Self::Batch => "batch",
             Self::Rotate => "rotate",
+            Self::Snapshot => "snapshot",
+            Self::Compact => "compact",
             Self::Close => "close",
         }
     }
@@ -46,7 +60,7 @@ impl fmt::Display for Operation {
 
 /// There is no such operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of schedule, cancel, complete, batch, rotate, close")]
+#[error("{0:?} is none of schedule, cancel, complete, batch, rotate, snapshot, compact, close")]
 pub struct NoOperation(String);
 
 impl FromStr for Operation {

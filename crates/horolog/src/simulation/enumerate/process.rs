@@ -15,7 +15,7 @@ use horolog_wal::LogOptions;
 use super::ledger::{Breach, Ledger, fingerprint};
 use super::moment::{Moment, Positions, Step, is_mutation, steps_of_a_write, steps_of_an_opening};
 use crate::clock::ClockTimes;
-use crate::machine::{Begun, Job, MachineOptions};
+use crate::machine::{Begun, Job, MachineOptions, SnapshotStep};
 use crate::shell::{Hand, Heart};
 use crate::simulation::{Node, NotOpened, TICK_LEN};
 use crate::timer::Durability;
@@ -213,10 +213,41 @@ impl Process {
             match job {
                 Job::Spare => self.spare = Some(job),
                 Job::Mark { .. } => self.perform(job, all(Step::Mark)).map(drop)?,
+                Job::Snapshot(_) => self.perform(job, all(Step::Snapshot)).map(drop)?,
                 job => self.perform(job, all(Step::Witness)).map(drop)?,
             }
         }
         Ok(())
+    }
+
+    /// Does the next step of a snapshot, and what comes before it; says whether it was that one.
+    pub(super) fn snapshot_step(&mut self, is_it: fn(&SnapshotStep) -> bool) -> Result<bool, Breach> {
+        loop {
+            let Some(job) = self.take(Hand::Keep) else {
+                if self.wants_sync() {
+                    return Ok(false);
+                }
+                // A disk that has lost a write: it was read back, and there is no snapshot.
+                if self.node.machine.stats().snapshot_failures > 0 {
+                    return Ok(true);
+                }
+                return Err(Breach::of("run", "no step of the snapshot is on offer"));
+            };
+            match job {
+                Job::Spare => self.spare = Some(job),
+                Job::Snapshot(ref step) => {
+                    let found = is_it(step);
+                    self.perform(job, all(Step::Snapshot))?;
+                    return Ok(found);
+                }
+                Job::Mark { .. } => self.perform(job, all(Step::Mark)).map(drop)?,
+                job => self.perform(job, all(Step::Witness)).map(drop)?,
+            }
+        }
+    }
+
+    pub(super) fn wants_sync(&self) -> bool {
+        Heart::wants(&self.node.machine, Hand::Log, self.now())
     }
 
     /// Prepares the spare that was put off.

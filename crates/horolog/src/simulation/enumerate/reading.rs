@@ -12,6 +12,8 @@ use super::process::log_options;
 pub(super) struct Reading {
     pub(super) report: Report,
     pub(super) fingerprint: u64,
+    /// What only snapshots hold is gone from the log.
+    pub(super) log_begins_later: bool,
 }
 
 impl Reading {
@@ -42,7 +44,8 @@ pub(super) fn read(disk: &SimDisk, ledger: &Ledger, times: Times) -> Result<Read
         return Err(Breach::of("I5", format_args!("{report:?}")));
     }
     ledger.check_timers(&state)?;
-    let reading = Reading { report, fingerprint: fingerprint(&state) };
+    let log_begins_later = log.first_lsn.0 > 1;
+    let reading = Reading { report, fingerprint: fingerprint(&state), log_begins_later };
     drop(log);
     if times == Times::Twice {
         read_again(disk, &report)?;

@@ -7,6 +7,8 @@
 //! | complete | an occurrence is delivered, unless one is held: write. `Complete` (`Synced`) is applied; META witnesses what is durable; write, sync, MARK |
 //! | batch | an occurrence is delivered, unless one is held: write. Both in one (`Written`): write; the term is over: sync. The next `Deliver` is applied; META witnesses; write |
 //! | rotate | timers (`Written`), one batch each, until the segment is full: write. Before the first of them is written a spare is prepared, the first time and every other time |
+//! | snapshot | a snapshot is asked for: its file, its slots; a timer (`Written`): write; its globals; read back; sync; it counts |
+//! | compact | twice the same without the timer; then the log that neither needs is let go |
 //! | close | CLEAN as in a shutdown, with whatever is held: write, sync, MARK, witness. The next process opens |
 
 use horolog_sim::Rng;
@@ -16,7 +18,7 @@ use horolog_wal::{BLOCK_LEN, SegmentRole, read_log};
 use super::ledger::Breach;
 use super::operation::Operation;
 use super::process::{Process, WRITTEN, log_options};
-use crate::machine::{Applied, Operation as BatchOperation};
+use crate::machine::{Applied, Operation as BatchOperation, SnapshotStep};
 use crate::timer::Durability;
 
 const HOUR_NS: u128 = 3_600_000_000_000;
@@ -41,6 +43,8 @@ impl Process {
             Operation::Complete => self.complete()?,
             Operation::Batch => self.batch()?,
             Operation::Rotate => self.rotate()?,
+            Operation::Snapshot => self.snapshot()?,
+            Operation::Compact => self.compact()?,
             Operation::Close => return self.close(),
         }
         Ok(self)
@@ -151,6 +155,34 @@ impl Process {
             }
         }
         Err(unexpected("the segment is never full"))
+    }
+
+    fn snapshot(&mut self) -> Result<(), Breach> {
+        self.machine().ask_for_snapshot();
+        while !self.snapshot_step(|step| matches!(step, SnapshotStep::Section { .. }))? {}
+        let payload = self.payload();
+        self.put(HOUR_NS, payload, WRITTEN)?;
+        self.write()?;
+        self.finish_snapshot(|step| matches!(step, SnapshotStep::Publish { .. }))
+    }
+
+    fn compact(&mut self) -> Result<(), Breach> {
+        for _ in 0..2 {
+            self.machine().ask_for_snapshot();
+            self.finish_snapshot(|step| matches!(step, SnapshotStep::Publish { .. }))?;
+            self.finish_snapshot(|step| matches!(step, SnapshotStep::Retire))?;
+        }
+        Ok(())
+    }
+
+    /// Up to a step, and with it. What the sections have seen is synced when that is asked for.
+    fn finish_snapshot(&mut self, is_last: fn(&SnapshotStep) -> bool) -> Result<(), Breach> {
+        while !self.snapshot_step(is_last)? {
+            if self.wants_sync() {
+                self.sync()?;
+            }
+        }
+        Ok(())
     }
 
     fn close(mut self) -> Result<Self, Breach> {

@@ -72,6 +72,9 @@ pub(super) const TABLE: &[Row] = &[
         let completed = it.promised().completed;
         it.cut() && completed > 0 && completed <= it.promised().durable
     }),
+    ("any step of making a snapshot", |it| it.cut() && it.step() == Step::Snapshot),
+    ("META lists the snapshot", |it| it.reading.report.snapshot.is_some()),
+    ("the log begins behind the first record", |it| it.reading.log_begins_later),
     ("shutdown, with occurrences still held", |it| {
         it.reading.report.clean && it.reading.report.in_flight > 0
     }),
