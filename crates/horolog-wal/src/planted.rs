@@ -47,13 +47,17 @@ pub enum Bug {
     SyncRetried,
     /// What was written is said to be durable before it is (KAFKA-10101).
     WrittenIsDurable,
+    /// A snapshot counts before it is durable (raft-engine#288, sled#1527).
+    SnapshotNotSynced,
+    /// A snapshot counts before what it has seen is durable in the log (KAFKA-16541).
+    SnapshotAhead,
     /// After an error the log goes on behind what only the page cache has (rocksdb#12995).
     HealedBehindWritten,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::TornTailRefused,
         Self::GapRefused,
         Self::NameNotSynced,
@@ -74,6 +78,8 @@ impl Bug {
         Self::FailedWriteAdvances,
         Self::SyncRetried,
         Self::WrittenIsDurable,
+        Self::SnapshotNotSynced,
+        Self::SnapshotAhead,
         Self::HealedBehindWritten,
     ];
 }

@@ -138,10 +138,22 @@ fn timeline(timeline: Timeline) -> &'static str {
     }
 }
 
-/// Text if they are text, else hexadecimal.
+/// Text if they are text, else hexadecimal behind `0x`. So is text that begins like that: nothing has two meanings.
 pub(crate) fn bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => format!("0x{}", hex(bytes)).into(),
+        Ok(text) if !text.starts_with("0x") => text.into(),
+        _ => format!("0x{}", hex(bytes)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn bytes_that_differ_are_never_told_alike() {
+        assert_eq!(bytes(b"order 42"), "order 42");
+        assert_eq!(bytes(&[0xff, 7]), "0xff07");
+        assert_eq!(bytes(b"0xff07"), "0x307866663037");
     }
 }

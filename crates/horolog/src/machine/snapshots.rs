@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use horolog_state::snapshot::SnapshotWalk;
 use horolog_state::{Lsn, Now};
+use horolog_wal::planted::{Bug, is_planted};
 use horolog_wal::{LogError, SnapshotFile};
 
 #[cfg(doc)]
@@ -200,7 +201,7 @@ impl Machine {
         free && self.closing == Closing::No
             && match snapshots.stage {
                 Stage::Idle => snapshots.is_due(self.options.snapshot_log_bytes),
-                Stage::Sealed(end) => self.durable >= end,
+                Stage::Sealed(end) => self.durable >= end || is_planted(Bug::SnapshotAhead),
                 Stage::Walking(_) | Stage::Sealing(_) | Stage::Retiring => true,
             }
     }

@@ -220,16 +220,16 @@ impl Process {
         Ok(())
     }
 
-    /// Does the next step of a snapshot, and what comes before it; says whether it was that one.
-    pub(super) fn snapshot_step(&mut self, is_it: fn(&SnapshotStep) -> bool) -> Result<bool, Breach> {
+    /// Does the next step of a snapshot, and what comes before it; says whether it was that one. `None` if it waits for a sync.
+    pub(super) fn snapshot_step(&mut self, is_it: fn(&SnapshotStep) -> bool) -> Result<Option<bool>, Breach> {
         loop {
             let Some(job) = self.take(Hand::Keep) else {
-                if self.wants_sync() {
-                    return Ok(false);
+                if Heart::wants(&self.node.machine, Hand::Log, self.now()) {
+                    return Ok(None);
                 }
                 // A disk that has lost a write: it was read back, and there is no snapshot.
                 if self.node.machine.stats().snapshot_failures > 0 {
-                    return Ok(true);
+                    return Ok(Some(true));
                 }
                 return Err(Breach::of("run", "no step of the snapshot is on offer"));
             };
@@ -238,16 +238,12 @@ impl Process {
                 Job::Snapshot(ref step) => {
                     let found = is_it(step);
                     self.perform(job, all(Step::Snapshot))?;
-                    return Ok(found);
+                    return Ok(Some(found));
                 }
                 Job::Mark { .. } => self.perform(job, all(Step::Mark)).map(drop)?,
                 job => self.perform(job, all(Step::Witness)).map(drop)?,
             }
         }
-    }
-
-    pub(super) fn wants_sync(&self) -> bool {
-        Heart::wants(&self.node.machine, Hand::Log, self.now())
     }
 
     /// Prepares the spare that was put off.

@@ -7,7 +7,7 @@
 //! | complete | an occurrence is delivered, unless one is held: write. `Complete` (`Synced`) is applied; META witnesses what is durable; write, sync, MARK |
 //! | batch | an occurrence is delivered, unless one is held: write. Both in one (`Written`): write; the term is over: sync. The next `Deliver` is applied; META witnesses; write |
 //! | rotate | timers (`Written`), one batch each, until the segment is full: write. Before the first of them is written a spare is prepared, the first time and every other time |
-//! | snapshot | a snapshot is asked for: its file, its slots; a timer (`Written`): write; its globals; read back; sync; it counts |
+//! | snapshot | a timer (`Written`), if there never was one: write. A snapshot is asked for: its file, its slots; a timer (`Written`): write; its globals; read back; sync; it counts |
 //! | compact | twice the same without the timer; then the log that neither needs is let go |
 //! | close | CLEAN as in a shutdown, with whatever is held: write, sync, MARK, witness. The next process opens |
 
@@ -158,8 +158,13 @@ impl Process {
     }
 
     fn snapshot(&mut self) -> Result<(), Breach> {
+        if self.machine().state().slab().slots() == 0 {
+            let payload = self.payload();
+            self.put(HOUR_NS, payload, WRITTEN)?;
+            self.write()?;
+        }
         self.machine().ask_for_snapshot();
-        while !self.snapshot_step(|step| matches!(step, SnapshotStep::Section { .. }))? {}
+        self.finish_snapshot(|step| matches!(step, SnapshotStep::Section { .. }))?;
         let payload = self.payload();
         self.put(HOUR_NS, payload, WRITTEN)?;
         self.write()?;
@@ -175,14 +180,15 @@ impl Process {
         Ok(())
     }
 
-    /// Up to a step, and with it. What the sections have seen is synced when that is asked for.
+    /// Up to a step, and with it. What the sections have seen is synced when nothing else is left to do.
     fn finish_snapshot(&mut self, is_last: fn(&SnapshotStep) -> bool) -> Result<(), Breach> {
-        while !self.snapshot_step(is_last)? {
-            if self.wants_sync() {
-                self.sync()?;
+        loop {
+            match self.snapshot_step(is_last)? {
+                Some(true) => return Ok(()),
+                Some(false) => {}
+                None => self.sync()?,
             }
         }
-        Ok(())
     }
 
     fn close(mut self) -> Result<Self, Breach> {

@@ -215,6 +215,9 @@ impl<'a> Search<'a> {
     ) -> Verdict<Reading> {
         count(&mut self.tally.tried, scene.depth);
         let reading = self.read(disk, image, scene.ledger, scene.depth)?;
+        if reading.report.snapshots_rotten > 0 {
+            return Err(Breach::of("I14", "a crash has damaged a snapshot that counts").into());
+        }
         scene.check(&reading, floor)?;
         let Scene { moment, depth, past: Past { unsynced_link, .. }, .. } = *scene;
         let seen = Seen { moment, reading: &reading, killed, depth, after_unsynced_link: unsynced_link };
