@@ -19,7 +19,7 @@ fn run(plan: &Enumeration) -> Tally {
     tally
 }
 
-/// All sequences of up to two operations, up to one with two crashes in a row, and the first opening with three. Without
+/// Of moments with more than twelve choices a sample. All sequences of up to two operations, up to one with two crashes in a row, and the first opening with three. Without
 /// optimization that takes too long: up to one operation, with one crash.
 #[test]
 fn every_crash_of_every_short_sequence_keeps_every_promise() {
@@ -27,7 +27,7 @@ fn every_crash_of_every_short_sequence_keeps_every_promise() {
     let mut all = Tally::default();
     for (length, depth) in depths.iter().enumerate() {
         let tally = run(&Enumeration { threads: 2, ..plan(length, *depth) });
-        assert_eq!((tally.sequences, tally.sampled), (8_u64.pow(u32::try_from(length).unwrap()), 0));
+        assert_eq!(tally.sequences, 8_u64.pow(u32::try_from(length).unwrap()));
         all.add(&tally);
     }
     if depths.len() > 2 {
