@@ -436,13 +436,13 @@ impl Engine {
     pub fn compact_now(&self) -> Result<(), CompactError> {
         let attempt = self.core.hold(|machine, _| machine.ask_for_snapshot());
         self.core.wait_until(Duration::MAX, |machine| machine.has_snapshot_ended(attempt));
-        self.core.hold(|machine, _| machine.take_snapshot_end(attempt))
+        self.core.hold(|machine, _| machine.snapshot_end(attempt))
     }
 
     /// Copies the timers to another directory, which can be opened like this one, while the engine goes on.
     ///
     /// The copy has everything that was applied before the call, and perhaps more. `path` must not exist, or be empty. The copy
-    /// has an identity of its own, and ids that either directory gives out from now on are unknown to the other one. It is
+    /// has an identity of its own, and an id that either directory gives out from now on names no timer of the other one. It is
     /// durable when this returns, and no directory of timers before that.
     ///
     /// The directory is read a second time, into memory of its own: the call takes about as long as an opening, and as much
@@ -506,6 +506,7 @@ impl Engine {
             // A panic of a thread has been reported as a failure by itself.
             let _ = thread.join();
         }
+        self.core.outside().let_go();
         drop(running.lock);
         flushed.map_err(|_| ShutdownError { failure: self.core.indeterminate().failure })
     }

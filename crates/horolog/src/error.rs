@@ -266,7 +266,7 @@ pub enum CompactError {
     Failed(#[source] Arc<Failure>),
     /// The snapshot could not be written, or was not on the medium what it was in memory. It is tried again after a while.
     #[error("the snapshot could not be made")]
-    Snapshot(#[source] LogError),
+    Snapshot(#[source] Arc<LogError>),
 }
 
 /// Why there is no backup. Nothing of the engine has changed; what was written in the other place is not a directory of timers.

@@ -68,6 +68,9 @@ pub(crate) trait Journal: Send + Sync + std::fmt::Debug {
     /// another file. They are durable when this returns. Not beside anything.
     fn heal(&self, batches: &mut [Batch], durable: Lsn) -> Result<(), LogError>;
 
+    /// Gives up the snapshot in the making: nothing is done any more, and nothing half-made is left behind. Not beside anything.
+    fn let_go(&self);
+
     /// Whether an error has ended it: nothing is written any more.
     fn has_ended(&self) -> bool;
 }
@@ -253,6 +256,10 @@ impl Journal for LocalJournal {
         let healed = writer.heal(&mut buffers, horolog_wal::Lsn(durable.0), (self.monotonic_ms)())?;
         *self.syncer.lock() = healed;
         Ok(())
+    }
+
+    fn let_go(&self) {
+        *self.making.lock() = Making::Nothing;
     }
 
     fn has_ended(&self) -> bool {

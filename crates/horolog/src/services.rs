@@ -84,6 +84,11 @@ impl Services {
         let _ = self.core.set(Arc::downgrade(core));
     }
 
+    /// The threads have ended, and the lock of the directory is about to be released.
+    pub(crate) fn let_go(&self) {
+        self.journal.let_go();
+    }
+
     pub(crate) fn due_receiver(&self) -> &Receiver<Due> {
         &self.due_receiver
     }

@@ -9,7 +9,7 @@
 //! error that does not end the log ends the snapshot, which leaves what was there before; it is begun again after a pause.
 //!
 //! One is begun when the log behind the newest has grown beyond half of that one's size, [`MachineOptions::snapshot_log_bytes`] at
-//! least: the log that is kept is no longer than one snapshot then, and there are two of these.
+//! least. Two are kept, and the log behind the older one: about as much as one snapshot.
 
 use std::sync::Arc;
 
@@ -83,7 +83,8 @@ pub(super) struct Snapshots {
     /// None is begun, and no step is taken, before this moment.
     not_before_ns: u64,
     pause_ns: u64,
-    /// Bytes of the log behind where the newest one began.
+    /// Bytes of the log behind where the newest one began: of what an opening found, whole segments; of what was written since,
+    /// batches.
     log_bytes: u64,
     /// Of these, bytes from before the present one began.
     log_bytes_before: u64,
@@ -92,10 +93,12 @@ pub(super) struct Snapshots {
     buffer: Vec<u8>,
     pub(super) made: u64,
     pub(super) failures: u64,
-    /// Of attempts that have ended, well or not.
-    pub(super) attempts: u64,
-    /// Why the last attempt failed, for whoever asked for one.
-    refused: Option<LogError>,
+    /// How many attempts have ended, well or not. They are numbered from 1.
+    attempts: u64,
+    /// The last attempt that ended well.
+    attempt_made: u64,
+    /// Why the last one that did not has failed: for all who waited for it.
+    refused: Option<Arc<LogError>>,
 }
 
 impl Snapshots {
@@ -116,6 +119,7 @@ impl Snapshots {
             made: 0,
             failures: 0,
             attempts: 0,
+            attempt_made: 0,
             refused: None,
         }
     }
@@ -125,9 +129,11 @@ impl Snapshots {
         self.log_bytes = self.log_bytes.saturating_add(bytes);
     }
 
-    /// The log goes on in another file: what was being made belongs to the one that failed.
+    /// The log has failed, or goes on in another file: what was being made belongs to the one before.
     pub(super) fn abandon(&mut self) {
-        self.stage = Stage::Idle;
+        if self.is_making() {
+            self.end_badly(LogError::Poisoned);
+        }
     }
 
     pub(super) fn is_stepping(&self) -> bool {
@@ -139,8 +145,14 @@ impl Snapshots {
         self.stepping || !matches!(self.stage, Stage::Idle)
     }
 
-    fn is_due(&self, log_bytes_min: u64) -> bool {
-        self.asked || self.log_bytes > log_bytes_min.max(self.newest_bytes / 2)
+    /// Whether there is something to do, when its time has come: one is due, or the one in the making can go on.
+    fn has_step(&self, durable: Lsn, log_bytes_min: u64) -> bool {
+        !self.stepping
+            && match self.stage {
+                Stage::Idle => self.asked || self.log_bytes > log_bytes_min.max(self.newest_bytes / 2),
+                Stage::Sealed(end) => durable >= end || is_planted(Bug::SnapshotAhead),
+                Stage::Walking(_) | Stage::Sealing(_) | Stage::Retiring => true,
+            }
     }
 
     fn begin(&mut self, walk: SnapshotWalk) -> SnapshotStep {
@@ -158,13 +170,26 @@ impl Snapshots {
         self.made += 1;
     }
 
-    fn failed(&mut self, error: LogError, now: &Now) {
+    fn end_well(&mut self) {
+        self.end();
+        self.attempt_made = self.attempts;
+    }
+
+    fn end_badly(&mut self, error: LogError) {
+        self.end();
+        self.refused = Some(Arc::new(error));
+    }
+
+    fn end(&mut self) {
         self.stage = Stage::Idle;
-        self.failures += 1;
         self.attempts += 1;
-        self.refused = Some(error);
-        // Whoever asked for another one waits for that.
+        // Whoever asked meanwhile waits for the next one.
         self.awaited = self.asked;
+    }
+
+    fn failed(&mut self, error: LogError, now: &Now) {
+        self.end_badly(error);
+        self.failures += 1;
         self.not_before_ns = if self.asked { 0 } else { now.elapsed_ns.saturating_add(self.pause_ns) };
         self.pause_ns = (self.pause_ns * 2).min(PAUSE_MAX_NS);
     }
@@ -184,26 +209,21 @@ impl Machine {
         self.snapshots.attempts >= attempt || self.failure.is_some() || self.closing != Closing::No
     }
 
-    /// How that attempt has ended.
-    pub(crate) fn take_snapshot_end(&mut self, attempt: u64) -> Result<(), CompactError> {
-        if self.snapshots.attempts >= attempt {
-            return self.snapshots.refused.take().map_or(Ok(()), |error| Err(CompactError::Snapshot(error)));
-        }
-        match &self.failure {
-            Some(failure) => Err(CompactError::Failed(Arc::clone(failure))),
-            None => Err(CompactError::Closed),
+    /// How that attempt has ended; any later one is as good.
+    pub(crate) fn snapshot_end(&self, attempt: u64) -> Result<(), CompactError> {
+        let snapshots = &self.snapshots;
+        match (&snapshots.refused, &self.failure) {
+            _ if snapshots.attempt_made >= attempt => Ok(()),
+            (_, Some(failure)) => Err(CompactError::Failed(Arc::clone(failure))),
+            (Some(error), None) if snapshots.attempts >= attempt => {
+                Err(CompactError::Snapshot(Arc::clone(error)))
+            }
+            _ => Err(CompactError::Closed),
         }
     }
 
     pub(super) fn offers_snapshot(&self, now: &Now) -> bool {
-        let snapshots = &self.snapshots;
-        let free = !snapshots.stepping && now.elapsed_ns >= snapshots.not_before_ns;
-        free && self.closing == Closing::No
-            && match snapshots.stage {
-                Stage::Idle => snapshots.is_due(self.options.snapshot_log_bytes),
-                Stage::Sealed(end) => self.durable >= end || is_planted(Bug::SnapshotAhead),
-                Stage::Walking(_) | Stage::Sealing(_) | Stage::Retiring => true,
-            }
+        self.snapshot_looks_again_at_ns().is_some_and(|at_ns| at_ns <= now.elapsed_ns)
     }
 
     pub(super) fn take_snapshot(&mut self, now: &Now) -> Option<Job> {
@@ -222,7 +242,10 @@ impl Machine {
                 self.snapshots.stage = Stage::Sealed(end);
                 SnapshotStep::Publish { durable: self.durable }
             }
-            Stage::Retiring => SnapshotStep::Retire,
+            Stage::Retiring => {
+                self.snapshots.stage = Stage::Retiring;
+                SnapshotStep::Retire
+            }
         };
         Some(Job::Snapshot(step))
     }
@@ -272,23 +295,13 @@ impl Machine {
             }
             SnapshotStep::Seal { end } => snapshots.stage = Stage::Sealed(end),
             SnapshotStep::Publish { .. } => snapshots.published(),
-            SnapshotStep::Retire => {
-                (snapshots.stage, snapshots.refused) = (Stage::Idle, None);
-                snapshots.attempts += 1;
-                snapshots.awaited = snapshots.asked;
-            }
+            SnapshotStep::Retire => snapshots.end_well(),
         }
     }
 
-    /// A step comes due.
+    /// When the next step comes due, if there is one.
     pub(super) fn snapshot_looks_again_at_ns(&self) -> Option<u64> {
-        let snapshots = &self.snapshots;
-        let is_waiting = !snapshots.stepping
-            && match snapshots.stage {
-                Stage::Idle => snapshots.is_due(self.options.snapshot_log_bytes),
-                Stage::Sealed(end) => self.durable >= end,
-                Stage::Walking(_) | Stage::Sealing(_) | Stage::Retiring => true,
-            };
-        (is_waiting && self.closing == Closing::No).then_some(snapshots.not_before_ns)
+        let has_step = self.snapshots.has_step(self.durable, self.options.snapshot_log_bytes);
+        (has_step && self.closing == Closing::No).then_some(self.snapshots.not_before_ns)
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use horolog_recovery::recover;
-use horolog_sim::{Errno, Fault, SimDisk, Trigger};
+use horolog_sim::{Errno, Fault, Pattern, SimDisk, Trigger};
 use horolog_state::{Anchor, Payload, PayloadView, Request, Retry, When};
 use horolog_storage::Op;
 use horolog_wal::{BatchBuf, LogOptions};
@@ -14,7 +14,8 @@ use super::buffers::BATCH_CAPACITY;
 use super::commands::Operation;
 use super::*;
 use crate::clock::{ClockTimes, Timelines};
-use crate::journal::{LocalJournal, perform};
+use crate::error::CompactError;
+use crate::journal::{Journal, LocalJournal, perform};
 use crate::shell::{Hand, Heart};
 use crate::simulation::{Counts, Node, Size, TICK_LEN as LEN, run_seed, shrink};
 
@@ -574,4 +575,72 @@ fn nothing_is_healed_while_a_job_is_out() {
     Heart::report(&mut world.machine, outcome, now);
     world.heal();
     assert!(world.machine.failure().is_none());
+}
+
+impl World {
+    /// Steps of the keeping hand until a snapshot has taken so many.
+    fn snapshot_steps(&mut self, steps: usize) {
+        let (now, mut left) = (self.now(), steps);
+        while left > 0 {
+            let job = Heart::take_job(&mut self.machine, Hand::Keep, now).expect("a step");
+            left -= usize::from(matches!(job, Job::Snapshot(_)));
+            let outcome = perform(&*self.journal, job);
+            Heart::report(&mut self.machine, outcome, now);
+        }
+    }
+
+    fn half_made(&self) -> usize {
+        self.storage.files().iter().filter(|(name, _)| name.ends_with(".img.tmp")).count()
+    }
+}
+
+/// The first to look must not take the answer away from the second.
+#[test]
+fn all_who_wait_for_a_snapshot_are_told_how_it_ended() {
+    let mut world = World::new(15);
+    world.flush();
+    let first = world.machine.ask_for_snapshot();
+    assert_eq!(world.machine.ask_for_snapshot(), first, "nothing has begun yet");
+    world
+        .storage
+        .inject(Fault::Refused(Op::Create, Errno::Io), Trigger::after(0).on(Pattern::ends(".img.tmp")));
+    world.snapshot_steps(1);
+    assert!(world.machine.has_snapshot_ended(first));
+    for _ in 0..2 {
+        assert!(matches!(world.machine.snapshot_end(first), Err(CompactError::Snapshot(_))));
+    }
+    world.storage.clear_faults();
+    let second = world.machine.ask_for_snapshot();
+    world.keep();
+    assert!(world.machine.snapshot_end(second).is_ok() && world.machine.snapshot_end(first).is_ok());
+}
+
+/// A log that was healed before anybody looked would leave them waiting for a snapshot that nobody makes any more.
+#[test]
+fn who_waits_for_a_snapshot_is_told_when_healing_has_ended_it() {
+    let mut world = World::new(16);
+    world.flush();
+    let attempt = world.machine.ask_for_snapshot();
+    world.snapshot_steps(2);
+    world.after(60_000, Durability::Synced);
+    world.storage.fail_next(Op::Sync, 0, Errno::Io);
+    world.flush();
+    world.heal();
+    assert!(world.machine.has_snapshot_ended(attempt));
+    assert!(matches!(world.machine.snapshot_end(attempt), Err(CompactError::Snapshot(_))));
+    let again = world.machine.ask_for_snapshot();
+    world.keep();
+    assert!(world.machine.snapshot_end(again).is_ok());
+}
+
+/// The lock of the directory is released last: nothing may change behind it.
+#[test]
+fn a_snapshot_in_the_making_is_gone_when_the_journal_is_let_go() {
+    let mut world = World::new(17);
+    world.flush();
+    world.machine.ask_for_snapshot();
+    world.snapshot_steps(2);
+    assert_eq!(world.half_made(), 1);
+    world.journal.let_go();
+    assert_eq!(world.half_made(), 0);
 }
