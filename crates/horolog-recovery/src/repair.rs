@@ -30,14 +30,13 @@
 use std::sync::Arc;
 
 use horolog_state::codec::{self, RecordFault};
-use horolog_state::snapshot::{Replay, SnapshotWalk};
+use horolog_state::snapshot::{Replay, SnapshotLoader, SnapshotWalk};
 use horolog_state::{Epoch, Lsn, Record, State, TickLen};
 use horolog_storage::{Storage, StorageError};
 use horolog_wal::{LogCopy, LogError, LogOptions, Salvage, SnapshotFile, SnapshotOnDisk, VisitError};
 
 use crate::error::RecoveryError;
 use crate::replay::{SKIPPABLE_KIND_MIN, apply};
-use crate::snapshot::finish;
 
 /// The highest generation there is.
 const GENERATION_MAX: u64 = horolog_state::GENERATION_MAX as u64;
@@ -133,24 +132,22 @@ impl Bounds {
 /// Damage is no error here.
 pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvaged, RecoveryError> {
     let whole = horolog_wal::salvage(storage, options)?;
-    let mut best = keep(whole, &Replay::new, None)?.ok_or(RecoveryError::NoEpoch)?;
-    let mut last = best.last;
-    let bases: Vec<_> = horolog_wal::snapshots_on_disk(storage, best.log.uuid)?
-        .into_iter()
-        .filter_map(|snapshot| {
-            let end = load(&snapshot)?.end();
+    let uuid = whole.uuid;
+    let mut best = keep(whole, &Base::Nothing)?.ok_or(RecoveryError::NoEpoch)?;
+    let (mut bases, mut last) = (Vec::new(), best.last);
+    for snapshot in horolog_wal::snapshots_on_disk(storage, uuid)? {
+        let base = Base::Snapshot { storage, snapshot };
+        if let Some(replay) = base.replay()? {
             // It counted, or was about to: all that it has seen was durable then.
-            last = last.max(end);
-            Some(snapshot)
-        })
-        .collect();
-    for snapshot in bases {
+            last = last.max(replay.end());
+            bases.push((base, snapshot.begin));
+        }
+    }
+    for (base, begin) in bases {
         if best.kept == last {
             break;
         }
-        let load = || load(&snapshot).unwrap_or_default();
-        let log = horolog_wal::salvage_behind(storage, options, snapshot.begin)?;
-        match keep(log, &load, Some(&snapshot))? {
+        match keep(horolog_wal::salvage_behind(storage, options, begin)?, &base)? {
             Some(based) if based.kept > best.kept => best = based,
             _ => {}
         }
@@ -158,40 +155,57 @@ pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvaged, 
     Ok(Salvaged { last, ..best })
 }
 
-fn load(snapshot: &SnapshotOnDisk) -> Option<Replay> {
-    let mut replay = Replay::after(Lsn(snapshot.begin.0));
-    snapshot.for_each_section(&mut |section| replay.section(section)).ok()?;
-    Some(replay)
+/// What the kept records stand on.
+enum Base<'a> {
+    /// They begin with the first.
+    Nothing,
+    Snapshot {
+        storage: &'a dyn Storage,
+        snapshot: SnapshotOnDisk,
+    },
+}
+
+impl Base<'_> {
+    /// `None` if the sections mean nothing.
+    fn replay(&self) -> Result<Option<Replay>, LogError> {
+        let Self::Snapshot { storage, snapshot } = self else { return Ok(Some(Replay::new())) };
+        let mut loader = SnapshotLoader::new(Lsn(snapshot.begin.0));
+        match snapshot.for_each_section(*storage, &mut |section| loader.section(section)) {
+            Ok(()) => Ok(loader.finish().ok()),
+            Err(VisitError::Log(error)) => Err(error),
+            Err(VisitError::Visitor(_)) => Ok(None),
+        }
+    }
+
+    fn snapshot(&self) -> Option<u64> {
+        if let Self::Snapshot { snapshot, .. } = self { Some(snapshot.id) } else { None }
+    }
 }
 
 /// What can be kept on top of a base; `None` if the records that the base needs are not there.
-fn keep(
-    log: Salvage,
-    base: &dyn Fn() -> Replay,
-    snapshot: Option<&SnapshotOnDisk>,
-) -> Result<Option<Salvaged>, RecoveryError> {
+fn keep(log: Salvage, base: &Base<'_>) -> Result<Option<Salvaged>, RecoveryError> {
+    let Some(replay) = base.replay()? else { return Ok(None) };
     // Of a snapshot that has seen nothing behind its begin no log is needed.
-    let begin = snapshot.map_or(horolog_wal::Lsn::ZERO, |snapshot| snapshot.begin);
-    let (mut state, misfit) = fold(&log, base(), log.kept)?;
+    let (begin, end) = (horolog_wal::Lsn(replay.state().applied().0), replay.end());
+    let (mut state, misfit) = fold(&log, replay, log.kept)?;
     let mut kept = log.kept.max(begin);
     match misfit {
         Some(misfit) if is_of_a_later_version(&misfit) => return Err(misfit),
         Some(_) => {
             // What was written in one batch is kept or lost as a whole.
             kept = log.batch_end_before(horolog_wal::Lsn(state.applied().next().0))?.max(begin);
-            state = fold(&log, base(), kept)?.0;
+            let Some(replay) = base.replay()? else { return Ok(None) };
+            state = fold(&log, replay, kept)?.0;
         }
         None => {}
     }
     // A snapshot is a patchwork of moments up to the last record that it has seen.
-    let is_whole = Lsn(kept.0) >= base().end() && (snapshot.is_none() || state.tick_len().is_some());
-    if !is_whole {
+    if Lsn(kept.0) < end {
         return Ok(None);
     }
     let bounds = bounds(&log, &state)?;
     let (kept, last) = (Lsn(kept.0), Lsn(log.last.max(kept).0));
-    let snapshot = snapshot.map(|snapshot| snapshot.id);
-    Ok(Some(Salvaged { kept, last, log, state, misfit, snapshot, bounds }))
+    Ok(Some(Salvaged { kept, last, log, state, misfit, snapshot: base.snapshot(), bounds }))
 }
 
 /// Puts the kept records up to `upto` on top of a base, or up to the first that does not fit.
@@ -210,7 +224,7 @@ fn fold(
             false => Ok(()),
         }
     });
-    let state = finish(replay);
+    let state = replay.into_state();
     match visited {
         Ok(()) => Ok((state, None)),
         Err(VisitError::Visitor(misfit)) => Ok((state, Some(misfit))),

@@ -54,15 +54,13 @@ fn has_changed(error: &RecoveryError) -> bool {
     }
 }
 
+/// A writer removes a snapshot that does not count any more, and another file may get its name.
 fn is_gone(rotten: &RottenSnapshot) -> bool {
     use horolog_wal::SnapshotDamage::{Header, Length, Missing};
-    let LogError::SnapshotDamaged { damage, .. } = (match &rotten.why {
-        SnapshotTrouble::File(error) => error,
-        _ => return false,
-    }) else {
-        return false;
-    };
-    matches!(damage, Missing | Header | Length { .. })
+    matches!(
+        &rotten.why,
+        SnapshotTrouble::File(LogError::SnapshotDamaged { damage: Missing | Header | Length { .. }, .. })
+    )
 }
 
 fn recover_once(storage: &dyn Storage, options: &LogOptions) -> Result<Recovered, RecoveryError> {
@@ -91,7 +89,7 @@ fn replay_behind(mut replay: Replay, log: &LogView) -> Result<State, RecoveryErr
         Err(VisitError::Log(error)) => return Err(error.into()),
         Err(VisitError::Visitor(error)) => return Err(error),
     }
-    let state = crate::snapshot::finish(replay);
+    let state = replay.into_state();
     if log.state == LogState::Log && state.applied() > Lsn::ZERO && state.tick_len().is_none() {
         return Err(RecoveryError::NoEpoch);
     }

@@ -3,8 +3,8 @@
 //! The newest snapshot that is whole is taken. One that is not, for whatever reason, is passed over and told: the one before it
 //! needs more of the log, and the log is kept for that. Without any, the log must begin with the first record.
 
-use horolog_state::snapshot::{Replay, SnapshotFault};
-use horolog_state::{Lsn, State};
+use horolog_state::Lsn;
+use horolog_state::snapshot::{Replay, SnapshotFault, SnapshotLoader};
 use horolog_storage::Storage;
 use horolog_wal::{LogError, LogView, SnapshotRef, VisitError};
 
@@ -31,6 +31,14 @@ pub enum SnapshotTrouble {
     /// Its checksums hold, and its sections mean nothing.
     #[error(transparent)]
     Section(#[from] SnapshotFault),
+    /// It has seen records up to another one than META says.
+    #[error("it has seen the records up to {found}, and META says {meant}")]
+    End {
+        /// What its last section says.
+        found: Lsn,
+        /// What META says.
+        meant: Lsn,
+    },
     /// The records that it needs besides are not all there.
     #[error("the log has records {first} to {last}")]
     Records {
@@ -88,18 +96,13 @@ fn load(storage: &dyn Storage, log: &LogView, snapshot: &SnapshotRef) -> Result<
     if snapshot.begin.next() < log.first_lsn || log.valid < snapshot.end {
         return Err(SnapshotTrouble::Records { first: Lsn(log.first_lsn.0), last: Lsn(log.valid.0) });
     }
-    let mut replay = Replay::after(Lsn(snapshot.begin.0));
-    let visited = log.for_each_section(storage, snapshot, &mut |section| replay.section(section));
-    match visited {
-        Ok(()) if replay.end() == Lsn(snapshot.end.0) => Ok(replay),
-        Ok(()) => Err(SnapshotFault::NoGlobals.into()),
-        Err(VisitError::Log(error)) => Err(error.into()),
-        Err(VisitError::Visitor(fault)) => Err(fault.into()),
+    let mut loader = SnapshotLoader::new(Lsn(snapshot.begin.0));
+    match log.for_each_section(storage, snapshot, &mut |section| loader.section(section)) {
+        Ok(()) => {}
+        Err(VisitError::Log(error)) => return Err(error.into()),
+        Err(VisitError::Visitor(fault)) => return Err(fault.into()),
     }
-}
-
-/// The state of a base, once everything behind it was applied.
-pub(crate) fn finish(replay: Replay) -> State {
-    // A base stands on a snapshot whose last section was read, or on none.
-    replay.finish().unwrap_or_default()
+    let replay = loader.finish()?;
+    let (found, meant) = (replay.end(), Lsn(snapshot.end.0));
+    if found == meant { Ok(replay) } else { Err(SnapshotTrouble::End { found, meant }) }
 }

@@ -30,9 +30,11 @@
 
 mod bytes;
 mod load;
+mod replay;
 mod walk;
 
-pub use load::{Replay, SnapshotFault};
+pub use load::{SnapshotFault, SnapshotLoader};
+pub use replay::Replay;
 pub use walk::SnapshotWalk;
 
 #[cfg(test)]

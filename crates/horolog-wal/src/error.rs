@@ -320,8 +320,10 @@ pub enum Misuse {
     NotEmpty,
     /// A snapshot that has seen records which are not durable.
     SnapshotAhead,
-    /// A snapshot that is older than the one that counts, or ends before it begins; or a step of one that was not begun.
+    /// A snapshot that is older than the one that counts, or ends before it begins.
     SnapshotOrder,
+    /// A step of a snapshot that was not begun, or of which a write or a sync has failed.
+    NoSnapshot,
     /// A log to be healed that has not failed, or records that are not those after the durable ones.
     NothingToHeal,
 }
@@ -339,6 +341,7 @@ impl fmt::Display for Misuse {
             Self::StaleView => f.write_str("a view that does not fit the directory"),
             Self::NotEmpty => f.write_str("a log copied into a directory that is not empty"),
             Self::SnapshotAhead => f.write_str("a snapshot of records that are not durable"),
+            Self::NoSnapshot => f.write_str("a step of a snapshot that is not being made"),
             Self::SnapshotOrder => f.write_str("a snapshot out of its turn"),
             Self::NothingToHeal => {
                 f.write_str("a log that has not failed, or the wrong records to heal it with")

@@ -194,7 +194,7 @@ impl LocalJournal {
                 Making::Nothing
             }
             // The steps come in order.
-            _ => return Err(LogError::Misuse(Misuse::SnapshotOrder)),
+            _ => return Err(LogError::Misuse(Misuse::NoSnapshot)),
         })
     }
 }

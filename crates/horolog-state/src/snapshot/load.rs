@@ -1,15 +1,16 @@
-//! A state from its sections and the records behind them.
+//! A state from its sections.
 
 use alloc::vec::Vec;
 
 use horolog_wheel::{GENERATION_MAX, OccupyError, Tick, TimerId};
 
 use super::bytes::Reader;
+use super::replay::{Piece, Replay};
 use super::{GLOBALS, SLOTS, tag};
 use crate::codec;
 use crate::lsn::Lsn;
-use crate::record::{ClockReading, Record};
-use crate::state::{ApplyError, Effect, Facts, Phase, State, Totals};
+use crate::record::ClockReading;
+use crate::state::{Facts, Phase, State, Totals};
 use crate::time::TickLen;
 
 /// Why bytes are not a snapshot of a state.
@@ -67,19 +68,10 @@ pub enum SnapshotFault {
     NoGlobals,
 }
 
-/// A part of the slab that was copied at one moment.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    /// The slot behind it.
-    end: u32,
-    /// The last record that it has seen.
-    lsn: Lsn,
-}
-
-/// A state that records are put into: from the first one, or on top of a snapshot.
+/// Takes the sections of a snapshot, in order, and gives what the records behind it are put into.
 ///
 /// ```
-/// use horolog_state::{Lsn, Record, State, snapshot::{Replay, SnapshotWalk}};
+/// use horolog_state::{Lsn, State, snapshot::{SnapshotLoader, SnapshotWalk}};
 ///
 /// let state = State::new();
 /// let (mut walk, mut sections) = (SnapshotWalk::new(&state), Vec::new());
@@ -87,39 +79,27 @@ struct Piece {
 /// while walk.step(&state, &mut section) {
 ///     sections.push(std::mem::take(&mut section));
 /// }
-/// let mut replay = Replay::after(walk.begin());
-/// sections.iter().try_for_each(|section| replay.section(section))?;
-/// assert_eq!(replay.finish()?.applied(), Lsn::ZERO);
+/// let mut loader = SnapshotLoader::new(walk.begin());
+/// sections.iter().try_for_each(|section| loader.section(section))?;
+/// assert_eq!(loader.finish()?.into_state().applied(), Lsn::ZERO);
 /// # Ok::<(), horolog_state::snapshot::SnapshotFault>(())
 /// ```
 #[derive(Debug)]
-pub struct Replay {
+pub struct SnapshotLoader {
     state: State,
     pieces: Vec<Piece>,
     next_slot: u32,
-    /// The moment of the globals; 0 without a snapshot.
-    globals: Option<Lsn>,
+    /// The moment of the globals, once they were read: nothing comes behind them.
+    end: Option<Lsn>,
 }
 
-impl Default for Replay {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Replay {
-    /// Before the first record.
+impl SnapshotLoader {
+    /// Before the first section of a snapshot that began behind `begin`.
     #[must_use]
-    pub fn new() -> Self {
-        Self { state: State::new(), pieces: Vec::new(), next_slot: 0, globals: Some(Lsn::ZERO) }
-    }
-
-    /// Before the sections of a snapshot that began behind `begin`.
-    #[must_use]
-    pub fn after(begin: Lsn) -> Self {
-        let mut replay = Self { globals: None, ..Self::new() };
-        replay.state.begin_behind(begin);
-        replay
+    pub fn new(begin: Lsn) -> Self {
+        let mut state = State::new();
+        state.begin_behind(begin);
+        Self { state, pieces: Vec::new(), next_slot: 0, end: None }
     }
 
     /// Reads the next section.
@@ -131,7 +111,7 @@ impl Replay {
         let mut reader = Reader::new(section);
         let kind = reader.u8()?;
         reader.bytes(3)?.iter().try_for_each(|byte| expect("reserved", u64::from(*byte), *byte == 0))?;
-        expect("kind", kind.into(), self.globals.is_none())?;
+        expect("kind", kind.into(), self.end.is_none())?;
         match kind {
             SLOTS => self.slots(&mut reader)?,
             GLOBALS => self.globals(&mut reader)?,
@@ -163,75 +143,18 @@ impl Replay {
         let newest = self.pieces.iter().map(|piece| piece.lsn).max().unwrap_or(self.state.applied());
         expect("lsn", end.0, end >= newest)?;
         self.state.load_globals(reader)?;
-        self.globals = Some(end);
+        self.end = Some(end);
         Ok(())
     }
 
-    /// The last record of the sections: the log reaches it, or the snapshot does not count. [`Lsn::ZERO`] without a snapshot
-    /// or before its last section.
-    #[must_use]
-    pub fn end(&self) -> Lsn {
-        self.globals.unwrap_or(Lsn::ZERO)
-    }
-
-    /// The state so far. On top of a snapshot it is that of one moment only behind [`Replay::end`].
-    #[must_use]
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Puts the next record into the state, or passes over it if the snapshot has seen it.
-    ///
-    /// # Errors
-    ///
-    /// [`ApplyError`], as [`State::apply`].
-    pub fn apply(&mut self, lsn: Lsn, record: &Record<'_>) -> Result<Effect, ApplyError> {
-        if lsn > self.end() {
-            return self.state.apply(lsn, record);
-        }
-        // Clocks and epochs are in the globals.
-        let seen = record.timer().map_or(self.end(), |id| self.seen(id.slot()));
-        if lsn <= seen {
-            return self.state.pass_over(lsn).map(|()| Effect::default());
-        }
-        self.state.apply_uncounted(lsn, record)
-    }
-
-    /// Counts a record of a kind that this version may pass over.
-    ///
-    /// # Errors
-    ///
-    /// [`ApplyError`] if its number is not the next one.
-    pub fn pass_over(&mut self, lsn: Lsn) -> Result<(), ApplyError> {
-        self.state.pass_over(lsn)
-    }
-
-    /// Grants what an effect gives of a slot: it may be used again.
-    pub fn free(&mut self, id: TimerId) {
-        self.state.free(id);
-    }
-
-    /// Drops what records left without use.
-    pub fn drop_discarded(&mut self) {
-        drop(self.state.take_discarded());
-    }
-
-    /// The state, once the records up to [`Replay::end`] and those behind it were applied.
+    /// What the records behind the snapshot's begin are put into.
     ///
     /// # Errors
     ///
     /// [`SnapshotFault::NoGlobals`] if the last section never came.
-    pub fn finish(self) -> Result<State, SnapshotFault> {
-        if self.globals.is_none() {
-            return Err(SnapshotFault::NoGlobals);
-        }
-        Ok(self.state)
-    }
-
-    /// The last record that the copy of a slot has seen. A slot that the walk did not come to had not been used by then.
-    fn seen(&self, slot: u32) -> Lsn {
-        let at = self.pieces.partition_point(|piece| piece.end <= slot);
-        self.pieces.get(at).map_or(Lsn::ZERO, |piece| piece.lsn)
+    pub fn finish(self) -> Result<Replay, SnapshotFault> {
+        let end = self.end.ok_or(SnapshotFault::NoGlobals)?;
+        Ok(Replay::on(self.state, self.pieces, end))
     }
 }
 

@@ -206,9 +206,9 @@ fn snapshot_of(life: &mut Life, slots_max: u32) -> (Lsn, Vec<Vec<u8>>) {
 }
 
 fn loaded(begin: Lsn, sections: &[Vec<u8>]) -> Result<Replay, SnapshotFault> {
-    let mut replay = Replay::after(begin);
-    sections.iter().try_for_each(|section| replay.section(section))?;
-    Ok(replay)
+    let mut loader = SnapshotLoader::new(begin);
+    sections.iter().try_for_each(|section| loader.section(section))?;
+    loader.finish()
 }
 
 fn check_seed(seed: u64) {
@@ -224,9 +224,9 @@ fn check_seed(seed: u64) {
     for _ in 0..life.rng.below(100) {
         life.step();
     }
-    let full = replayed(Replay::new(), &life.log).finish().expect("no snapshot");
+    let full = replayed(Replay::new(), &life.log).into_state();
     let suffix = loaded(begin, &sections).unwrap_or_else(|fault| panic!("seed {seed}: {fault}"));
-    let mut short = replayed(suffix, &life.log).finish().expect("it has globals");
+    let mut short = replayed(suffix, &life.log).into_state();
     assert_eq!(short.check(), Ok(()), "seed {seed}");
     assert_eq!(picture(&short), picture(&full), "seed {seed}");
     let epoch = Epoch {
@@ -260,7 +260,7 @@ fn the_sections_of_no_timer_at_all_are_the_globals() {
     assert_eq!((walk.begin(), walk.end()), (Lsn(1), Some(Lsn(1))));
     let len = section.len();
     assert!(!walk.step(&life.state, &mut section) && section.len() == len);
-    let state = loaded(Lsn(1), &[section]).expect("sound").finish().expect("whole");
+    let state = loaded(Lsn(1), &[section]).expect("sound").into_state();
     assert_eq!(picture(&state), picture(&life.state));
 }
 
@@ -306,7 +306,7 @@ fn sections_that_are_missing_doubled_or_swapped_are_refused() {
     assert!(loaded(begin, &whole).is_ok());
     let order = |order: &[usize]| {
         let sections: Vec<_> = order.iter().map(|at| whole[*at].clone()).collect();
-        loaded(begin, &sections).and_then(Replay::finish).map(|state| state.len()).unwrap_err()
+        loaded(begin, &sections).map(|replay| replay.state().len()).unwrap_err()
     };
     assert_eq!(order(&[0, 2, 1, 3]), SnapshotFault::Order { expected: 5, found: 10 });
     assert_eq!(order(&[0, 1, 1, 2, 3]), SnapshotFault::Order { expected: 10, found: 5 });
@@ -341,7 +341,7 @@ fn a_section_with_any_byte_changed_is_refused_or_another_state() {
             for value in [0, 1, 0x7f, 0xff] {
                 let mut changed = whole.clone();
                 changed[at][place] = value;
-                let _ = loaded(begin, &changed).and_then(Replay::finish).map(|state| picture(&state));
+                let _ = loaded(begin, &changed).map(|replay| picture(replay.state()));
             }
         }
     }

@@ -83,12 +83,15 @@ impl LogView {
     }
 }
 
-/// It is intact, and none of this program's business.
-fn later_version(id: u64, major: u16, minor: u16) -> LogError {
+/// A later version's header is intact, and none of this program's business.
+fn refuse_later(id: u64, bytes: &[u8]) -> Result<(), LogError> {
     let file = LogFile::Snapshot(id);
-    match major {
-        MAJOR => LogError::Unknown { file, offset: 0, what: Unknown::MinorVersion(minor) },
-        found => LogError::NewerVersion { file, found, known: MAJOR },
+    match SnapshotHeader::other_version(bytes) {
+        None => Ok(()),
+        Some((MAJOR, minor)) => {
+            Err(LogError::Unknown { file, offset: 0, what: Unknown::MinorVersion(minor) })
+        }
+        Some((found, _)) => Err(LogError::NewerVersion { file, found, known: MAJOR }),
     }
 }
 
@@ -103,9 +106,7 @@ pub(crate) fn for_each_section_of<E>(
     snapshot: &SnapshotRef,
     visit: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), VisitError<E>> {
-    if let Some((major, minor)) = SnapshotHeader::other_version(bytes) {
-        return Err(later_version(snapshot.id, major, minor).into());
-    }
+    refuse_later(snapshot.id, bytes)?;
     let wrong = |damage| VisitError::Log(damaged(snapshot, damage));
     let header = SnapshotHeader::decode(bytes)
         .filter(|it| (it.uuid, it.id, it.begin) == (uuid, snapshot.id, snapshot.begin))
@@ -134,7 +135,7 @@ pub(crate) fn for_each_section_of<E>(
 }
 
 /// A snapshot that is whole by its own account, whether META lists it or not.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct SnapshotOnDisk {
     /// Its number.
     pub id: u64,
@@ -142,17 +143,22 @@ pub struct SnapshotOnDisk {
     pub uuid: u128,
     /// The records behind this one are needed besides.
     pub begin: Lsn,
-    bytes: Vec<u8>,
+    account: SnapshotRef,
 }
 
 impl SnapshotOnDisk {
-    /// Visits its sections, in order.
+    /// Visits its sections, as [`LogView::for_each_section`] does.
     ///
     /// # Errors
     ///
-    /// What `visit` answered.
-    pub fn for_each_section<E>(&self, visit: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        walk(&self.bytes, visit).unwrap_or(Ok(()))
+    /// As there.
+    pub fn for_each_section<E>(
+        &self,
+        storage: &dyn Storage,
+        visit: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), VisitError<E>> {
+        let bytes = read_whole(storage, self.id)?;
+        for_each_section_of(&bytes, self.uuid, &self.account, visit)
     }
 }
 
@@ -164,16 +170,17 @@ impl SnapshotOnDisk {
 /// A file that cannot be read is an error, and not damage.
 pub fn snapshots_on_disk(storage: &dyn Storage, uuid: u128) -> Result<Vec<SnapshotOnDisk>, LogError> {
     let mut found = Vec::new();
-    for name in storage.list()? {
-        let Some(id) = snapshot_id(&name) else { continue };
-        let bytes = storage.open_read_only(&name)?.read_whole()?;
-        if let Some((major, minor)) = SnapshotHeader::other_version(&bytes) {
-            return Err(later_version(id, major, minor));
-        }
-        let header = SnapshotHeader::decode(&bytes).filter(|it| it.id == id && [0, it.uuid].contains(&uuid));
-        let is_whole = matches!(walk::<Infallible>(&bytes, &mut |_| Ok(())), Some(Ok(_)));
-        if let (Some(SnapshotHeader { begin, uuid, .. }), true) = (header, is_whole) {
-            found.push(SnapshotOnDisk { id, uuid, begin, bytes });
+    for id in storage.list()?.iter().filter_map(|name| snapshot_id(name)) {
+        let bytes = read_whole(storage, id)?;
+        refuse_later(id, &bytes)?;
+        let Some((header, account)) = account_of(&bytes) else { continue };
+        let read = for_each_section_of::<Infallible>(&bytes, header.uuid, &account, &mut |_| Ok(()));
+        match read {
+            Err(VisitError::Log(LogError::SnapshotDamaged { .. })) => continue,
+            Err(VisitError::Log(error)) => return Err(error),
+            Err(VisitError::Visitor(never)) => match never {},
+            Ok(()) if header.id != id || ![0, header.uuid].contains(&uuid) => continue,
+            Ok(()) => found.push(SnapshotOnDisk { id, uuid: header.uuid, begin: header.begin, account }),
         }
     }
     found.sort_unstable_by_key(|it| std::cmp::Reverse(it.id));
@@ -181,25 +188,25 @@ pub fn snapshots_on_disk(storage: &dyn Storage, uuid: u128) -> Result<Vec<Snapsh
     Ok(if agree { found } else { Vec::new() })
 }
 
-/// Visits sections up to the one that says that it is the last. `None` if anything is not as it should be.
-fn walk<E>(bytes: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Option<Result<(), E>> {
+fn read_whole(storage: &dyn Storage, id: u64) -> Result<Vec<u8>, LogError> {
+    Ok(storage.open_read_only(&snapshot_name(id))?.read_whole()?)
+}
+
+/// What META would have to say of a file, by its header and its frames, but for what only the owner knows: its end.
+fn account_of(bytes: &[u8]) -> Option<(SnapshotHeader, SnapshotRef)> {
     let header = SnapshotHeader::decode(bytes)?;
-    let mut digest = Hasher::new();
-    let mut rest = bytes.get(SNAPSHOT_HEADER_LEN..)?;
-    for index in 0.. {
-        let frame = Frame::decode(&header, rest).filter(|it| it.index == index)?;
-        let (section, behind) = rest.get(FRAME_LEN..)?.split_at_checked(frame.body_len as usize)?;
-        digest.update(&frame.body_crc.to_le_bytes());
-        if crc32fast::hash(section) != frame.body_crc || digest.clone().finalize() != frame.digest {
-            return None;
-        }
-        if let Err(error) = visit(section) {
-            return Some(Err(error));
-        }
+    let mut at = SNAPSHOT_HEADER_LEN;
+    loop {
+        let frame = Frame::decode(&header, bytes.get(at..)?)?;
         if frame.is_last {
-            return behind.is_empty().then_some(Ok(()));
+            let SnapshotHeader { id, begin, .. } = header;
+            let sections = frame.index.checked_add(1)?;
+            let bytes = bytes.len() as u64;
+            return Some((
+                header,
+                SnapshotRef { id, begin, end: begin, bytes, sections, digest: frame.digest },
+            ));
         }
-        rest = behind;
+        at = at.checked_add(FRAME_LEN)?.checked_add(frame.body_len as usize)?;
     }
-    None
 }

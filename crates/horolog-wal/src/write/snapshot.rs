@@ -167,7 +167,7 @@ impl SnapshotFile {
     }
 
     fn check(&self) -> Result<(), LogError> {
-        if self.has_failed { Err(LogError::Misuse(Misuse::SnapshotOrder)) } else { self.shared.check() }
+        if self.has_failed { Err(LogError::Misuse(Misuse::NoSnapshot)) } else { self.shared.check() }
     }
 
     fn sync(&mut self) -> Result<(), StorageError> {
