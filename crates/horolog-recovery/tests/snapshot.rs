@@ -130,6 +130,18 @@ impl Life {
     }
 }
 
+/// A directory with these many steps, each followed by a snapshot, and some behind the last one.
+fn with_snapshots(seed: u64, steps: &[u64], behind: u64) -> (Arc<SimDisk>, Life) {
+    let disk = Arc::new(SimDisk::new(seed));
+    let mut life = Life::open(disk.clone(), seed);
+    for count in steps {
+        life.steps(*count);
+        life.snapshot();
+    }
+    life.steps(behind);
+    (disk, life)
+}
+
 /// Everything that callers could see.
 fn picture(state: &State) -> String {
     let timers: Vec<_> = state.timers().map(|timer| format!("{timer:?}")).collect();
@@ -176,13 +188,7 @@ fn a_snapshot_and_the_log_behind_it_say_what_was_applied() {
 
 #[test]
 fn a_rotten_snapshot_means_a_longer_replay_and_the_same_state() {
-    let disk = Arc::new(SimDisk::new(1));
-    let mut life = Life::open(disk.clone(), 1);
-    for _ in 0..3 {
-        life.steps(80);
-        life.snapshot();
-    }
-    life.steps(20);
+    let (disk, life) = with_snapshots(1, &[80; 3], 20);
     damage(&disk, 3);
     let found = reread(&disk);
     assert_eq!(picture(&found.state), picture(&life.state));
@@ -204,11 +210,7 @@ fn a_rotten_snapshot_means_a_longer_replay_and_the_same_state() {
 
 #[test]
 fn without_any_snapshot_a_whole_log_is_enough_and_one_without_its_beginning_is_refused() {
-    let disk = Arc::new(SimDisk::new(1));
-    let mut life = Life::open(disk.clone(), 1);
-    life.steps(5);
-    life.snapshot();
-    life.steps(5);
+    let (disk, mut life) = with_snapshots(1, &[5], 5);
     damage(&disk, 1);
     let found = reread(&disk);
     assert_eq!(picture(&found.state), picture(&life.state));
@@ -235,11 +237,7 @@ fn without_any_snapshot_a_whole_log_is_enough_and_one_without_its_beginning_is_r
 #[test]
 fn a_crash_while_a_snapshot_is_made_loses_nothing() {
     for seed in 0..200 {
-        let disk = Arc::new(SimDisk::new(seed));
-        let mut life = Life::open(disk.clone(), seed);
-        life.steps(40);
-        life.snapshot();
-        life.steps(40);
+        let (disk, mut life) = with_snapshots(seed, &[40], 40);
         let durable = picture(&life.state);
         let acked = life.durable;
         let mut rng = Rng::new(seed);
@@ -287,13 +285,7 @@ fn payloads(state: &State) -> Vec<(TimerId, Vec<u8>)> {
 
 /// A log whose beginning was let go, with two snapshots.
 fn retired(seed: u64) -> (Arc<SimDisk>, Life) {
-    let disk = Arc::new(SimDisk::new(seed));
-    let mut life = Life::open(disk.clone(), seed);
-    for _ in 0..4 {
-        life.steps(90);
-        life.snapshot();
-    }
-    life.steps(60);
+    let (disk, life) = with_snapshots(seed, &[90; 4], 60);
     assert!(reread(&disk).log.first_lsn > horolog_wal::Lsn(1));
     (disk, life)
 }
@@ -353,11 +345,7 @@ fn a_repair_keeps_the_log_up_to_the_damage_and_no_snapshot_that_has_seen_more() 
 
 #[test]
 fn a_whole_log_with_snapshots_is_copied_record_by_record() {
-    let disk = Arc::new(SimDisk::new(1));
-    let mut life = Life::open(disk.clone(), 1);
-    life.steps(20);
-    life.snapshot();
-    life.steps(20);
+    let (disk, life) = with_snapshots(1, &[20], 20);
     let (found, state) = repaired(&disk, life.durable);
     assert_eq!((found.snapshot, found.kept), (None, Lsn(life.durable)));
     assert_eq!(payloads(&state), payloads(&life.state));
@@ -416,10 +404,7 @@ fn a_snapshot_of_a_later_version_is_refused_as_such() {
 /// What a snapshot has seen was durable: a log that ends before it has lost records, whatever else is gone.
 #[test]
 fn a_snapshot_that_has_seen_more_than_the_log_has_is_proof_of_what_is_lost() {
-    let disk = Arc::new(SimDisk::new(1));
-    let mut life = Life::open(disk.clone(), 1);
-    life.steps(100);
-    life.snapshot();
+    let (disk, _) = with_snapshots(1, &[100], 0);
     let seen = recover(&*disk, &options()).expect("sound").report.snapshot.expect("there is one");
     let segments: Vec<_> = disk.files().into_iter().filter(|(name, _)| name.ends_with(".wal")).collect();
     disk.remove("META").expect("it was there");

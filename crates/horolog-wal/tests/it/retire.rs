@@ -1,11 +1,9 @@
 //! Segments that nobody needs any more, and their files in another life.
 
-use std::sync::Arc;
-
 use horolog_sim::{Rng, SimDisk};
 use horolog_wal::{LogView, Lsn, SegmentHeader, SegmentRole};
 
-use crate::rig::{Model, Rig, mem, read};
+use crate::rig::{Model, Rig, crashed, mem, read};
 
 /// What is left of a log must be the model from its first LSN on, and must hold all that was promised and not let go.
 fn check_rest(view: &LogView, model: &Model, retired_below: u64, acked: u64) {
@@ -170,12 +168,7 @@ fn a_crash_at_any_step_of_retiring_and_recycling_loses_nothing_that_is_needed() 
                 Ok(())
             };
             let _ = go();
-            let mut rng = Rng::new(remains);
-            let after = Arc::new(if remains == 0 {
-                disk.process_kill()
-            } else {
-                disk.power_cut(&mut || rng.one_in(2))
-            });
+            let after = crashed(&disk, remains);
             let view = read(&*after).unwrap_or_else(|error| panic!("{halt} {remains}: {error}"));
             check_rest(&view, &rig.model, below, rig.acked);
             let again = Rig::resume(after.clone(), rig.model, rig.acked);

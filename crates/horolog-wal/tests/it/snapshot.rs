@@ -1,14 +1,12 @@
 //! Snapshots: files of the owner's sections that count when META says so, and the two that do.
 
-use std::sync::Arc;
-
-use horolog_sim::{Errno, Fault, Rng, SimDisk, Trigger};
+use horolog_sim::{Errno, Fault, SimDisk, Trigger};
 use horolog_storage::{Op, Storage};
 use horolog_wal::{
     LogError, LogView, Lsn, Misuse, SealedSnapshot, SnapshotDamage, SnapshotFile, SnapshotRef, VisitError,
 };
 
-use crate::rig::{Rig, mem, read};
+use crate::rig::{Rig, crashed, mem, read};
 
 /// Sections that say which snapshot they belong to.
 fn sections(number: u8) -> Vec<Vec<u8>> {
@@ -136,12 +134,7 @@ fn a_crash_at_any_step_leaves_the_old_pair_or_the_new_one() {
             publish(&mut rig, 2).unwrap();
             disk.halt_after(halt);
             let _ = publish(&mut rig, 3);
-            let mut rng = Rng::new(remains);
-            let after = Arc::new(if remains == 0 {
-                disk.process_kill()
-            } else {
-                disk.power_cut(&mut || rng.one_in(2))
-            });
+            let after = crashed(&disk, remains);
             let view = read(&*after).unwrap_or_else(|error| panic!("{halt} {remains}: {error}"));
             match numbers(&view, &*after)[..] {
                 [2, 1] => old += 1,

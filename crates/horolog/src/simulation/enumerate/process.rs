@@ -210,40 +210,41 @@ impl Process {
     /// What the keeping thread would do now, but for spares: these are put off.
     pub(super) fn keep(&mut self) -> Result<(), Breach> {
         while let Some(job) = self.take(Hand::Keep) {
-            match job {
-                Job::Spare => self.spare = Some(job),
-                Job::Mark { .. } => self.perform(job, all(Step::Mark)).map(drop)?,
-                Job::Snapshot(_) => self.perform(job, all(Step::Snapshot)).map(drop)?,
-                job => self.perform(job, all(Step::Witness)).map(drop)?,
-            }
+            self.keep_job(job)?;
         }
         Ok(())
     }
 
+    fn keep_job(&mut self, job: Job) -> Result<(), Breach> {
+        let step = match job {
+            Job::Spare => {
+                self.spare = Some(job);
+                return Ok(());
+            }
+            Job::Mark { .. } => Step::Mark,
+            Job::Snapshot(_) => Step::Snapshot,
+            _ => Step::Witness,
+        };
+        self.perform(job, all(step)).map(drop)
+    }
+
     /// Does the next step of a snapshot, and what comes before it; says whether it was that one. `None` if it waits for a sync.
     pub(super) fn snapshot_step(&mut self, is_it: fn(&SnapshotStep) -> bool) -> Result<Option<bool>, Breach> {
-        loop {
-            let Some(job) = self.take(Hand::Keep) else {
-                if Heart::wants(&self.node.machine, Hand::Log, self.now()) {
-                    return Ok(None);
-                }
-                // A disk that has lost a write: it was read back, and there is no snapshot.
-                if self.node.machine.stats().snapshot_failures > 0 {
-                    return Ok(Some(true));
-                }
-                return Err(Breach::of("run", "no step of the snapshot is on offer"));
-            };
-            match job {
-                Job::Spare => self.spare = Some(job),
-                Job::Snapshot(ref step) => {
-                    let found = is_it(step);
-                    self.perform(job, all(Step::Snapshot))?;
-                    return Ok(Some(found));
-                }
-                Job::Mark { .. } => self.perform(job, all(Step::Mark)).map(drop)?,
-                job => self.perform(job, all(Step::Witness)).map(drop)?,
+        while let Some(job) = self.take(Hand::Keep) {
+            let found = if let Job::Snapshot(step) = &job { Some(is_it(step)) } else { None };
+            self.keep_job(job)?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
+        if Heart::wants(&self.node.machine, Hand::Log, self.now()) {
+            return Ok(None);
+        }
+        // A disk that has lost a write: it was read back, and there is no snapshot.
+        if self.node.machine.stats().snapshot_failures > 0 {
+            return Ok(Some(true));
+        }
+        Err(Breach::of("run", "no step of the snapshot is on offer"))
     }
 
     /// Prepares the spare that was put off.
