@@ -11,6 +11,8 @@
     reason = "a bench stops at the first error; the bare file beside the log is what the log is compared with"
 )]
 
+pub mod compare;
+
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 
@@ -42,10 +44,17 @@ impl Rng {
     /// The numbers of [`SEED`].
     #[must_use]
     pub fn new() -> Self {
-        Self(SEED)
+        Self::numbered(0)
+    }
+
+    /// Other numbers for each `number`: of a run, of a thread.
+    #[must_use]
+    pub fn numbered(number: u64) -> Self {
+        Self(SEED ^ number)
     }
 
     /// The next number.
+    #[inline]
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -54,6 +63,7 @@ impl Rng {
     }
 
     /// A number below `n`; 0 if there is none.
+    #[inline]
     pub fn below(&mut self, n: u64) -> u64 {
         self.draw().checked_rem(n).unwrap_or(0)
     }
@@ -71,8 +81,21 @@ impl Rng {
     }
 
     /// An index into something of `len` items.
+    #[inline]
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
+    }
+
+    /// `count` different indices below `len`, in random order; all of them if there are fewer.
+    #[must_use]
+    pub fn sample(&mut self, len: usize, count: usize) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..len).collect();
+        for at in 0..count.min(len) {
+            let other = at + self.index(len - at);
+            all.swap(at, other);
+        }
+        all.truncate(count);
+        all
     }
 }
 

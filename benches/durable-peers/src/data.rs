@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use horolog_benches::Rng;
+
 use crate::clock;
 
 /// Bytes of a payload.
@@ -33,9 +35,9 @@ impl Entry {
     }
 }
 
-/// A small generator (SplitMix64) of entries: seeded, and cheap beside what is measured.
+/// A generator of entries: seeded, and cheap beside what is measured.
 pub(crate) struct Entries {
-    state: u64,
+    rng: Rng,
     next_id: u64,
     begin_ms: u64,
 }
@@ -43,24 +45,17 @@ pub(crate) struct Entries {
 impl Entries {
     /// Those of one thread of a run: all peers get the same ones, but for the time of day.
     pub(crate) fn new(run: u64, thread: u64) -> Self {
-        let state = 0x484f_524f_4c4f_4721 ^ (run << 48) ^ (thread << 32);
+        let rng = Rng::numbered((run << 48) ^ (thread << 32));
         // Nothing comes due while it is measured.
-        Self { state, next_id: thread << 32 | 1, begin_ms: clock::unix_ms() + HOUR_MS }
-    }
-
-    fn draw(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        Self { rng, next_id: thread << 32 | 1, begin_ms: clock::unix_ms() + HOUR_MS }
     }
 
     /// The next one, due in one to 24 hours.
     pub(crate) fn draw_one(&mut self) -> Entry {
-        let deadline_ms = self.begin_ms + self.draw() % (23 * HOUR_MS);
+        let deadline_ms = self.begin_ms + self.rng.below(23 * HOUR_MS);
         let mut payload = [0; PAYLOAD];
         for word in payload.chunks_exact_mut(8) {
-            word.copy_from_slice(&self.draw().to_le_bytes());
+            word.copy_from_slice(&self.rng.draw().to_le_bytes());
         }
         let id = self.next_id;
         self.next_id += 1;

@@ -13,17 +13,20 @@ mod stores;
 mod syncs;
 mod table;
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use disk::Scratch;
+use horolog_benches::compare::{self, read_run, say};
 use metric::Metric;
 use options::{Asked, Options};
 use rows::{Load, Row, Wrong, measure};
 use store::{Place, Store};
 use stores::{beanstalkd, fjall, okaywal, ours, raft, redb, redis, sqlite};
-use table::{Column, Run, Table};
+use table::Column;
+
+/// What one peer measured in one run.
+type Run = compare::Run<Metric>;
 
 /// A column of the table.
 #[derive(Clone, Copy)]
@@ -120,7 +123,7 @@ fn table(options: &Options) -> Result<(), String> {
         take_turns(*row, options, &scratch, &mut columns);
     }
     say("");
-    Table::new(columns).print();
+    table::of(&columns).print();
     Ok(())
 }
 
@@ -159,13 +162,6 @@ fn load(row: Row, run: u64, options: &Options, dir: &Path) -> Load {
     Load { row, run, seconds: options.seconds, place }
 }
 
-/// Where the program is, in one line of the terminal.
-fn say(text: &str) {
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K{text}");
-    }
-}
-
 /// What a server says of itself; `None` if it is not installed.
 fn version(peer: &Peer) -> Option<String> {
     let (program, option) = peer.program?;
@@ -186,7 +182,7 @@ fn child(peer: &Peer, load: &Load) -> Option<Run> {
         eprintln!("{}, {}: {}", peer.name, load.row.name(), output.status);
         return None;
     }
-    Some(read_run(&String::from_utf8_lossy(&output.stdout)))
+    Some(read_run(&String::from_utf8_lossy(&output.stdout), &Metric::ALL))
 }
 
 fn one_run(peer: &Peer, load: &Load) -> ExitCode {
@@ -195,10 +191,4 @@ fn one_run(peer: &Peer, load: &Load) -> ExitCode {
         Err(Wrong) => load.row.metrics().iter().for_each(|metric| println!("{metric:?} wrong")),
     }
     ExitCode::SUCCESS
-}
-
-fn read_run(text: &str) -> Run {
-    let named = |name: &str| Metric::ALL.into_iter().find(|metric| format!("{metric:?}") == name);
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    pairs.filter_map(|(name, value)| Some((named(name)?, value.parse().ok()))).collect()
 }

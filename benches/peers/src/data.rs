@@ -1,49 +1,13 @@
 //! What the timers are: seeded numbers and spreads of deadlines.
 
+use horolog_benches::Rng;
+
 /// An hour, in ticks of one millisecond.
 pub(crate) const HOUR: u64 = 3_600_000;
 
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * HOUR;
 const SECOND: u64 = 1_000;
-
-/// A small generator (SplitMix64): seeded, and cheap beside what is measured.
-#[derive(Clone)]
-pub(crate) struct Rng(u64);
-
-impl Rng {
-    /// The numbers of a run. All peers get the same ones.
-    pub(crate) fn new(run: u64) -> Self {
-        Self(0x484f_524f_4c4f_4721 ^ (run << 32))
-    }
-
-    pub(crate) fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n`, which is not 0.
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.draw().checked_rem(n).unwrap_or(0)
-    }
-
-    pub(crate) fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(len as u64)).unwrap_or(0)
-    }
-
-    /// `count` different indices below `len`, in random order.
-    pub(crate) fn sample(&mut self, len: usize, count: usize) -> Vec<usize> {
-        let mut all: Vec<usize> = (0..len).collect();
-        for at in 0..count {
-            let other = at + self.index(len - at);
-            all.swap(at, other);
-        }
-        all.truncate(count);
-        all
-    }
-}
 
 /// How far deadlines are away.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,7 +65,7 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn rng(&self) -> Rng {
-        Rng::new(self.run)
+        Rng::numbered(self.run << 32)
     }
 
     pub(crate) fn delays(&self, rng: &mut Rng, count: usize) -> Vec<u64> {

@@ -13,20 +13,23 @@ mod stat;
 mod table;
 mod workloads;
 
-use std::io::IsTerminal;
 use std::process::Command;
 
 use data::Load;
+use horolog_benches::compare::{self, Table, read_run, say};
 use metric::Metric;
 use options::{Asked, Options, Rows};
 use queues::{btree::Tree, delay_queue::Delays, hash_wheel::HashWheel, heap::Heap};
 use queues::{channel::Channel, locked::Locked, nexus::Nexus};
 use queues::{ours::Ours, ours::SharedOurs, sleep::SharedSleeps, sleep::Sleeps};
-use table::{Run, Table};
+use table::Column;
 use workloads::measure;
 
 #[global_allocator]
 static MEMORY: memory::Counted = memory::Counted;
+
+/// What one peer measured in one run.
+type Run = compare::Run<Metric>;
 
 /// A column of the table.
 #[derive(Clone, Copy)]
@@ -84,7 +87,7 @@ fn tables(options: &Options) {
 
 /// Runs of different peers take turns, so that what changes about the machine changes for all.
 fn table(options: &Options, timers: usize) -> Table {
-    let mut columns: Vec<(Peer, Vec<Run>)> = options.peers.iter().map(|peer| (*peer, Vec::new())).collect();
+    let mut columns: Vec<Column> = options.peers.iter().map(|peer| (*peer, Vec::new())).collect();
     for run in 0..options.runs {
         let load = Load { timers, spread: options.spread, run };
         for (peer, runs) in &mut columns {
@@ -93,14 +96,7 @@ fn table(options: &Options, timers: usize) -> Table {
         }
     }
     say("");
-    Table::new(columns)
-}
-
-/// Where the program is, in one line of the terminal.
-fn say(text: &str) {
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K{text}");
-    }
+    table::of(&columns)
 }
 
 /// One run in a process of its own: memory is touched for the first time, and what the last peer did to the allocator is
@@ -117,17 +113,11 @@ fn child(peer: &Peer, load: &Load, rows: Rows) -> Option<Run> {
         eprintln!("\n{}: {}: {}", peer.name, output.status, error.trim());
         return None;
     }
-    Some(read_run(&String::from_utf8_lossy(&output.stdout)))
+    Some(read_run(&String::from_utf8_lossy(&output.stdout), &Metric::ALL))
 }
 
 fn print_run(run: &Run) {
     for (metric, value) in run {
         println!("{metric:?} {}", value.map_or("wrong".into(), |value| value.to_string()));
     }
-}
-
-fn read_run(text: &str) -> Run {
-    let named = |name: &str| Metric::ALL.into_iter().find(|metric| format!("{metric:?}") == name);
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    pairs.filter_map(|(name, value)| Some((named(name)?, value.parse().ok()))).collect()
 }

@@ -10,11 +10,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use horolog_benches::compare::median;
+
 use crate::data::{Load, Spread};
 use crate::metric::{Figures, Metric, Wrong};
 use crate::options::Rows;
 use crate::queue::{SharedQueue, TimerQueue};
-use crate::stat::median;
 
 /// A workload, what it measures, and how often it is repeated at most.
 type Workload = (fn(&Load) -> Result<Figures, Wrong>, &'static [Metric], usize);

@@ -3,8 +3,10 @@
 use std::hint::black_box;
 use std::ops::RangeInclusive;
 
+use horolog_benches::Rng;
+
 use crate::clock::{now, ns_since};
-use crate::data::{Load, Rng};
+use crate::data::Load;
 use crate::metric::{Figures, Metric, Wrong, must};
 use crate::queue::{TimerQueue, place};
 

@@ -1,10 +1,11 @@
 //! Time in which nothing is due: one timer is two and a half hours away.
 
+use horolog_benches::compare::median;
+
 use crate::clock::{now, ns_since};
 use crate::data::{HOUR, Load};
 use crate::metric::{Figures, Metric, Wrong, must};
 use crate::queue::TimerQueue;
-use crate::stat::median;
 
 const DEADLINE: u64 = 2 * HOUR + HOUR / 2;
 const HOURS: usize = 101;

@@ -1,7 +1,9 @@
 //! A queue that holds its number of timers: insert, cancel, move.
 
+use horolog_benches::Rng;
+
 use crate::clock::{now, ns_since};
-use crate::data::{Load, Rng};
+use crate::data::Load;
 use crate::field::{Drain, Field};
 use crate::memory;
 use crate::metric::{Figures, Metric, Wrong, must};
