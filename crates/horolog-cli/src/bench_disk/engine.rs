@@ -128,10 +128,15 @@ fn in_a_day() -> Timer {
     Timer::after(Duration::from_secs(24 * 3600)).payload([0x5a; 64])
 }
 
-/// What the records of an engine that was shut down take, whole blocks, without what is only prepared.
+/// What the records of an engine that was shut down took, whole blocks, without what is only prepared. Of segments that a
+/// snapshot made unnecessary, as many bytes a record are assumed as of those that are left.
 fn log_bytes(dir: &Path) -> Result<u64, Trouble> {
     let log = read_log(&storage(dir)?, &LogOptions::default()).map_err(|source| at(dir, source.into()))?;
-    Ok(log.segments.iter().filter(|segment| segment.batches > 0).map(|segment| segment.end_offset).sum())
+    let left: u64 =
+        log.segments.iter().filter(|segment| segment.batches > 0).map(|segment| segment.end_offset).sum();
+    let records_left = (log.valid.0 + 1).saturating_sub(log.first_lsn.0).max(1);
+    let all = u128::from(left) * u128::from(log.valid.0) / u128::from(records_left);
+    Ok(u64::try_from(all).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
