@@ -19,7 +19,9 @@ impl Slab {
         }
         (0u32..).zip(&self.pages).try_for_each(|(number, page)| self.check_page(number, page))?;
         let spare = self.pages.iter().filter(|page| page.is_spare()).count();
-        Violation::unless(spare == self.spare, "S3", "spare is not the number of spare pages", None)
+        Violation::unless(spare == self.spare, "S3", "spare is not the number of spare pages", None)?;
+        let stored = self.pages.iter().filter(|page| page.is_stored()).count();
+        Violation::unless(stored == self.stored, "S6", "stored is not the number of stored pages", None)
     }
 
     fn check_page(&self, number: u32, page: &Page) -> Result<(), Violation> {

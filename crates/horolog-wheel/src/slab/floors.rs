@@ -33,6 +33,7 @@ impl Slab {
         }
         // Ids that come after this are above the floors, and so above all that these pages have seen.
         self.pages.iter_mut().for_each(Page::give_back);
+        self.stored -= self.spare;
         self.spare = 0;
         self.note_floors();
     }

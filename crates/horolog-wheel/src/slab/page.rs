@@ -40,6 +40,9 @@ pub(super) struct Taken<'a> {
 }
 
 impl Page {
+    /// Bytes of memory that a stored page takes from the allocator.
+    pub(super) const BODY_BYTES: usize = size_of::<Body>();
+
     pub(super) fn is_stored(&self) -> bool {
         self.body.is_some()
     }
@@ -143,11 +146,6 @@ impl Page {
 
     pub(super) fn cells_mut(&mut self) -> impl Iterator<Item = &mut Cell> {
         self.body.iter_mut().flat_map(|body| &mut body.cells)
-    }
-
-    /// Bytes of memory taken from the allocator.
-    pub(super) fn bytes(&self) -> usize {
-        if self.is_stored() { size_of::<Body>() } else { 0 }
     }
 }
 
