@@ -1,11 +1,12 @@
-//! How long does a restart take with 100 k and 1 M pending timers, and where does the time go?
+//! How long does a restart take with 100 k, 1 M and 10 M pending timers, and where does the time go?
 //!
-//! The directory is made by an engine: one-shots with 64-byte payloads, spread over an hour that begins in a day, closed in
-//! order. Then three figures over the same files, each holding the ones before: `read_log` (every byte checked), `recover`
-//! (that, and replay to a state), `open` (all of it: the lock, the wheels, a fresh segment, the epoch made durable,
-//! threads). Each opening gets a directory of hard links to the same segments, which is sound because nothing ever writes
-//! to an old segment. **Files are in the page cache**, as after the restart of a process; after a reboot add the time to
-//! read the bytes, whose number is printed first.
+//! One-shots with 64-byte payloads, spread over an hour that begins in a day, in two directories: `snapshot` was made by an
+//! engine that compacted and was closed in order; `log` has a record for each timer and nothing else. Of each, over the same
+//! files and each figure holding the one before: `bytes` (every file read, nothing else: what the page cache gives), `read_log`
+//! (every byte of the log checked), `recover` (that, and the state), `open` (all of it: the lock, the wheels, a fresh segment,
+//! the epoch made durable, threads). Each opening gets a directory of its own: META copied, all else as hard links, which is
+//! sound because nothing ever writes to an old segment or snapshot. **Files are in the page cache**, as after the restart of a
+//! process; after a reboot add the time to read the bytes, whose number is printed first.
 #![expect(clippy::expect_used, clippy::panic, reason = "a bench stops at the first error")]
 
 use std::path::Path;
@@ -13,25 +14,32 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use horolog::{Engine, Options, Timer};
+use horolog::{Engine, Options, Timer, TimerId};
 use horolog_benches::{HOUR_TICKS, Rng, directory, size};
 use horolog_recovery::recover;
+use horolog_state::{ClockReading, DueTime, Epoch, Put, Record, Tick, TickLen, Timeline, codec};
 use horolog_storage::{OsStorage, Storage};
-use horolog_wal::{LogOptions, read_log};
+use horolog_wal::{BatchBuf, LogOptions, Stamp, Writer, open_writer, read_log};
 use tempfile::TempDir;
 
-const SIZES: [usize; 2] = [100_000, 1_000_000];
+const SIZES: [usize; 3] = [100_000, 1_000_000, 10_000_000];
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const PAYLOAD: [u8; 64] = [0x5a; 64];
 
 #[expect(clippy::disallowed_methods, reason = "the deadlines have to lie in the future of the machine")]
-fn pending(count: usize) -> TempDir {
+fn tomorrow() -> SystemTime {
+    SystemTime::now() + DAY
+}
+
+/// A directory whose timers are all in a snapshot.
+fn with_snapshot(count: usize) -> TempDir {
     let directory = directory();
     let engine = Engine::open(directory.path()).expect("a new directory");
-    let (mut rng, start) = (Rng::new(), SystemTime::now() + DAY);
+    let (mut rng, start) = (Rng::new(), tomorrow());
     let mut last = None;
     for n in 0..count {
         let deadline = start + Duration::from_millis(rng.below(HOUR_TICKS));
-        let mut timer = Timer::at(deadline).payload([0x5a; 64]);
+        let mut timer = Timer::at(deadline).payload(PAYLOAD);
         // The buffer is full when the disk is slower than we are: wait for what was taken, then go on.
         last = loop {
             match engine.submit(timer) {
@@ -45,8 +53,49 @@ fn pending(count: usize) -> TempDir {
         };
     }
     last.map(|ticket| ticket.wait().expect("durable"));
+    engine.compact_now().expect("a snapshot");
     engine.shutdown(Duration::ZERO).expect("closed in order");
     directory
+}
+
+/// A directory whose timers are all in records of the log.
+fn with_log(count: usize) -> TempDir {
+    const BATCH: u32 = 1_000;
+    let (directory, options) = (directory(), LogOptions::default());
+    let storage = Arc::new(OsStorage::open_or_create(directory.path()).expect("a directory"));
+    let view = read_log(&*storage, &options).expect("an empty directory");
+    let (mut writer, syncer) = open_writer(storage, &view, &options, 0).expect("a new log");
+    let start = tomorrow().duration_since(SystemTime::UNIX_EPOCH).expect("later than 1970").as_millis();
+    let start = u64::try_from(start).expect("a number of ticks");
+    let (mut rng, mut batch) = (Rng::new(), BatchBuf::new());
+    let (tick_len, reading) = (TickLen::MILLISECOND, ClockReading::default());
+    push(&mut batch, &Record::Epoch(Epoch { epoch: 1, tick_len, generation_floor: 0, reading }));
+    append(&mut writer, &mut batch);
+    for slot in 0..u32::try_from(count).expect("slots") {
+        let tick = Tick(start + rng.below(HOUR_TICKS));
+        let due = DueTime { timeline: Timeline::Civil, tick };
+        let id = TimerId::new(slot, 1).expect("an id");
+        push(&mut batch, &Record::Put(Put { id, due, terms: None, payload: PAYLOAD.as_slice().into() }));
+        if slot % BATCH == BATCH - 1 {
+            append(&mut writer, &mut batch);
+        }
+    }
+    assert!(batch.is_empty(), "sizes are multiples of a batch");
+    syncer.sync().expect("a sync");
+    directory
+}
+
+fn push(batch: &mut BatchBuf, record: &Record<'_>) {
+    batch.push(record.kind().code(), 0, |body| codec::encode(record, body));
+}
+
+fn append(writer: &mut Writer, batch: &mut BatchBuf) {
+    if let Some(plan) = writer.wants_spare() {
+        writer.offer_spare(plan.prepare().expect("a spare segment"));
+    }
+    let stamp = Stamp { first_lsn: writer.tail().next(), ..Stamp::default() };
+    writer.append(batch, stamp, 0).expect("an append");
+    batch.clear();
 }
 
 fn storage(path: &Path) -> OsStorage {
@@ -60,45 +109,68 @@ fn storage(path: &Path) -> OsStorage {
 )]
 fn linked(original: &Path) -> TempDir {
     let copy = directory();
-    for name in storage(original).list().expect("a list").iter().filter(|name| name.starts_with("seg-")) {
-        std::fs::hard_link(original.join(name), copy.path().join(name)).expect("a hard link");
+    for name in storage(original).list().expect("a list").iter().filter(|name| *name != "LOCK") {
+        let (from, to) = (original.join(name), copy.path().join(name));
+        if name == "META" {
+            std::fs::copy(from, to).expect("a copy");
+        } else {
+            std::fs::hard_link(from, to).expect("a hard link");
+        }
     }
     copy
 }
 
-fn bytes(path: &Path) -> u64 {
+/// All bytes of all files, added up a word at a time.
+fn sum(path: &Path) -> (u64, u64) {
     let storage = storage(path);
-    let len = |name: &String| storage.open_read_only(name).and_then(|file| file.len()).expect("a file");
-    storage.list().expect("a list").iter().map(len).sum()
+    let (mut total, mut sum, mut buffer) = (0, 0_u64, vec![0; 1 << 20]);
+    for name in storage.list().expect("a list") {
+        let file = storage.open_read_only(&name).expect("a file");
+        let len = file.len().expect("a length");
+        for offset in (0..len).step_by(buffer.len()) {
+            let part = usize::try_from(len - offset).unwrap_or(usize::MAX).min(buffer.len());
+            file.read_at(&mut buffer[..part], offset).expect("a read");
+            let words = buffer[..part].as_chunks::<8>().0;
+            sum = words.iter().fold(sum, |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)));
+        }
+        total += len;
+    }
+    (total, sum)
 }
 
 fn recovery(c: &mut Criterion) {
     for count in SIZES {
-        let directory = pending(count);
-        let (path, options) = (directory.path(), LogOptions { has_lock: true, ..LogOptions::default() });
-        println!("recovery/{}: {} MiB in the directory", size(count), bytes(path) >> 20);
-        let mut group = c.benchmark_group("recovery");
-        group.throughput(Throughput::Elements(count as u64));
-        group.bench_function(BenchmarkId::new("read_log", size(count)), |b| {
-            b.iter_with_large_drop(|| read_log(&storage(path), &options).expect("a sound log"));
-        });
-        group.bench_function(BenchmarkId::new("recover", size(count)), |b| {
-            b.iter_with_large_drop(|| recover(&storage(path), &options).expect("a sound directory"));
-        });
-        group.bench_function(BenchmarkId::new("open", size(count)), |b| {
-            b.iter_batched(
-                || Arc::new(linked(path)),
-                |copy| {
-                    let engine = Options::new().create(false).open(copy.path()).expect("an engine");
-                    assert_eq!(engine.report().timers, count);
-                    // Dropped after the measurement, the engine before its directory.
-                    (engine, copy)
-                },
-                BatchSize::PerIteration,
-            );
-        });
-        group.finish();
+        measure(c, "snapshot", count, with_snapshot(count));
+        measure(c, "log", count, with_log(count));
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "a directory is removed when its figures are had")]
+fn measure(c: &mut Criterion, kind: &str, count: usize, directory: TempDir) {
+    let (path, options) = (directory.path(), LogOptions { has_lock: true, ..LogOptions::default() });
+    println!("recovery/{kind}/{}: {} MiB in the directory", size(count), sum(path).0 >> 20);
+    let mut group = c.benchmark_group(format!("recovery/{kind}"));
+    group.throughput(Throughput::Elements(count as u64));
+    group.bench_function(BenchmarkId::new("bytes", size(count)), |b| b.iter(|| sum(path)));
+    group.bench_function(BenchmarkId::new("read_log", size(count)), |b| {
+        b.iter_with_large_drop(|| read_log(&storage(path), &options).expect("a sound log"));
+    });
+    group.bench_function(BenchmarkId::new("recover", size(count)), |b| {
+        b.iter_with_large_drop(|| recover(&storage(path), &options).expect("a sound directory"));
+    });
+    group.bench_function(BenchmarkId::new("open", size(count)), |b| {
+        b.iter_batched(
+            || Arc::new(linked(path)),
+            |copy| {
+                let engine = Options::new().create(false).open(copy.path()).expect("an engine");
+                assert_eq!(engine.report().timers, count);
+                // Dropped after the measurement, the engine before its directory.
+                (engine, copy)
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
 }
 
 criterion_group! {

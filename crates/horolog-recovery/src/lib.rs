@@ -6,7 +6,7 @@
 //! here.
 //!
 //! ```text
-//! files --read_log--> LogView --snapshot--> Replay --records behind it--> State --missed--> backlog, suspects, waiting
+//! files --read_log--> LogView --snapshot--> Replay --records behind it--> State --place--> wheels, backlog, suspects
 //! ```
 //!
 //! [`verify`] takes the same way and stops there, so that `verify` and an opening always agree.
@@ -22,7 +22,7 @@ mod report;
 mod snapshot;
 
 pub use error::RecoveryError;
-pub use missed::{Missed, missed};
+pub use missed::{Missed, place};
 pub use repair::{RepairError, Repaired, Salvaged, salvage};
 pub use replay::{Recovered, recover, verify};
 pub use report::Report;

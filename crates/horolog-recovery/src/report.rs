@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use horolog_state::{Lsn, Phase, State};
+use horolog_state::{Lsn, State};
 use horolog_wal::{LogView, SnapshotRef};
 
 /// What was found in a directory, what of it counts, and what was cut off.
@@ -38,7 +38,6 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn new(log: &LogView, state: &State) -> Self {
-        let count = |phase| state.timers().filter(|timer| timer.phase == phase).count();
         Self {
             epoch: state.epoch(),
             segments: log.segments.len(),
@@ -51,8 +50,8 @@ impl Report {
             clean: log.clean,
             meta_bad_slots: log.meta_bad_slots,
             timers: state.len(),
-            dead: count(Phase::Dead),
-            in_flight: count(Phase::Leased),
+            dead: state.dead_len(),
+            in_flight: usize::try_from(state.leased()).unwrap_or(usize::MAX),
         }
     }
 }

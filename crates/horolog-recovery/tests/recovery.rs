@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use horolog_recovery::{Recovered, RecoveryError, RepairError, Repaired, missed, recover, salvage, verify};
+use horolog_recovery::{Recovered, RecoveryError, RepairError, Repaired, place, recover, salvage, verify};
 use horolog_sim::SimDisk;
 use horolog_state::codec::{RecordFault, encode};
 use horolog_state::{
@@ -12,6 +12,7 @@ use horolog_state::{
 };
 use horolog_storage::Storage;
 use horolog_wal::{BatchBuf, LogOptions, Meta, Stamp, open_writer, read_log};
+use horolog_wheel::{Lane, Wheel};
 
 const LEN: TickLen = TickLen::MILLISECOND;
 
@@ -115,13 +116,17 @@ fn a_log_that_does_not_begin_with_an_epoch_refuses() {
 }
 
 #[test]
-fn the_backlog_is_in_the_order_of_deadlines_and_then_of_records() {
+fn the_backlog_is_in_the_order_of_deadlines_and_then_of_records_and_all_else_is_armed() {
     let records = [epoch(), put(0, 30), put(1, 10), put(2, 20), put(3, 10), put(4, 99)];
-    let state = read(&records).expect("sound").state;
-    let found = missed(&state, &Now::new(LEN, 50_000_000, 0));
+    let mut state = read(&records).expect("sound").state;
+    let now = Now::new(LEN, 50_000_000, 0);
+    let (mut civil, mut elapsed) =
+        (Wheel::new(Lane::First, now.civil), Wheel::new(Lane::Second, now.elapsed));
+    let found = place(&mut state, &mut civil, &mut elapsed, &now);
     assert_eq!(found.backlog, [id(1), id(3), id(2), id(0)]);
-    assert_eq!(found.waiting.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(4)]);
     assert!(found.suspects.is_empty());
+    assert_eq!((civil.len(), elapsed.len()), (1, 0));
+    assert_eq!(civil.next_deadline_exact(state.slab()), Some(Tick(99)));
 }
 
 #[test]

@@ -52,6 +52,7 @@ pub use record::{
 };
 pub use spec::{Anchor, Grid, Misfire, Resolved, Retry, When, misfire_threshold_ticks, retry_due};
 pub use state::{
-    ApplyError, DeadLetter, Effect, LiveOccurrence, Misfit, Phase, Recurrence, State, TimerView, Totals,
+    ApplyError, DeadLetter, Effect, LiveOccurrence, Misfit, Phase, Recurrence, Standing, State, TimerView,
+    Totals,
 };
 pub use time::{DueTime, Now, TickLen, Timeline};

@@ -40,7 +40,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
-use horolog_wheel::{Lookup, Slab, Tick, TimerId};
+use horolog_wheel::{Lookup, Slab, Tick, TimerId, Wheel};
 
 use crate::lsn::Lsn;
 use crate::paged::Paged;
@@ -282,6 +282,23 @@ pub struct TimerView<'a> {
     pub payload: &'a [u8],
 }
 
+/// What decides where a live timer is to wait: no terms, no payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its id.
+    pub id: TimerId,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When it is due.
+    pub due: DueTime,
+    /// Deliveries of the present occurrence.
+    pub deliveries: u32,
+    /// It was in flight when the process before this one ended.
+    pub suspect: bool,
+    /// The record that gave it its due time.
+    pub lsn: Lsn,
+}
+
 /// All timers, and what the engine must know about itself over a restart.
 #[derive(Debug)]
 pub struct State {
@@ -427,6 +444,34 @@ impl State {
         self.slab.iter().filter_map(|entry| self.view(entry.id))
     }
 
+    /// Arms the timers that `due_tick_of` gives a tick for, in the wheel of a state in which nothing is armed in it yet. It is
+    /// asked about every live timer that is armed nowhere, once, in slab order. Far sooner done than one by one.
+    pub fn arm_all(
+        &mut self,
+        wheel: &mut Wheel,
+        mut due_tick_of: impl FnMut(Standing) -> Option<Tick>,
+    ) -> usize {
+        let facts = &self.facts;
+        wheel.load(&mut self.slab, |entry| {
+            let facts = facts.get(entry.id.slot() as usize)?;
+            due_tick_of(Standing {
+                id: entry.id,
+                phase: facts.phase,
+                due: facts.due(entry.deadline),
+                deliveries: facts.deliveries,
+                suspect: facts.suspect,
+                lsn: facts.lsn,
+            })
+        })
+    }
+
+    /// How many timers were given up and stay listed. O(dead letters).
+    #[must_use]
+    pub fn dead_len(&self) -> usize {
+        let phase = |slot: &u32| self.facts.get(*slot as usize).map(|facts| facts.phase);
+        self.dead.keys().filter(|slot| phase(slot) == Some(Phase::Dead)).count()
+    }
+
     /// The timer that a key names.
     #[must_use]
     pub fn by_key(&self, key: &[u8]) -> Option<TimerId> {
@@ -517,12 +562,15 @@ impl State {
 
     fn set_facts(&mut self, id: TimerId, facts: Facts) {
         let slot = id.slot() as usize;
-        while slot >= self.facts.len() {
-            self.facts.push(Facts { terms: NO_TERMS, ..Facts::default() });
-        }
+        self.grow_facts(slot + 1);
         if let Some(place) = self.facts.get_mut(slot) {
             *place = facts;
         }
+    }
+
+    /// Facts for so many slots, at least.
+    fn grow_facts(&mut self, slots: usize) {
+        self.facts.grow(slots, Facts { terms: NO_TERMS, ..Facts::default() });
     }
 }
 

@@ -13,6 +13,9 @@ use crate::record::ClockReading;
 use crate::state::{Facts, Phase, State, Totals};
 use crate::time::TickLen;
 
+/// A slot that never had a timer: its first byte, and its generation.
+const SLOT_BYTES_MIN: usize = 5;
+
 /// Why bytes are not a snapshot of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotFault {
@@ -128,6 +131,9 @@ impl SnapshotLoader {
         expect("lsn", lsn.0, lsn >= self.state.applied())?;
         let end = first.checked_add(count);
         let end = end.ok_or(SnapshotFault::Value { field: "count", value: count.into() })?;
+        // No slot takes less, so a count that lies costs no memory.
+        let there = u32::try_from(reader.left() / SLOT_BYTES_MIN).unwrap_or(u32::MAX);
+        self.state.reserve_facts(first + count.min(there));
         (first..end).try_for_each(|slot| self.state.load_slot(slot, reader))?;
         self.next_slot = end;
         self.pieces.push(Piece { end, lsn });

@@ -25,6 +25,11 @@ impl State {
         self.applied = lsn;
     }
 
+    /// Makes room for the facts of so many slots, sooner than one by one.
+    pub(crate) fn reserve_facts(&mut self, slots: u32) {
+        self.grow_facts(slots as usize);
+    }
+
     /// Puts a timer where a snapshot found it. Of two that have one key, copied at different moments, the one with the later
     /// record has it.
     pub(crate) fn load(
@@ -36,9 +41,11 @@ impl State {
         letter: Option<DeadLetter>,
         payload: &[u8],
     ) -> Result<(), OccupyError> {
-        self.slab.occupy(id, deadline, 0)?;
         let payload = self.payloads.insert(payload.into());
-        self.slab.set_word(id, payload.0);
+        if let Err(refused) = self.slab.occupy(id, deadline, payload.0) {
+            self.payloads.remove(payload);
+            return Err(refused);
+        }
         if let Some(letter) = letter {
             self.dead.insert(id.slot(), letter);
         }

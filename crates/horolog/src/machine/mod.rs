@@ -176,12 +176,10 @@ impl Machine {
 
     /// Missed timers go to the backlog, suspects to their own queue, all others into the wheels.
     fn place_all(&mut self, now: &Now) {
-        let Missed { backlog, suspects, waiting } = horolog_recovery::missed(&self.state, now);
+        let [civil, elapsed] = &mut self.wheels;
+        let Missed { backlog, suspects } = horolog_recovery::place(&mut self.state, civil, elapsed, now);
         self.ready = Ready::new(backlog);
         self.suspects = suspects.into();
-        for (id, due) in waiting {
-            self.arm(id, due, now.civil);
-        }
     }
 
     pub(crate) fn state(&self) -> &State {
