@@ -303,9 +303,7 @@ impl State {
             return Err(Misfit::Epoch);
         }
         (self.epoch, self.tick_len, self.reading) = (r.epoch, Some(r.tick_len), r.reading);
-        let leased: Vec<TimerId> =
-            self.timers().filter(|timer| timer.phase == Phase::Leased).map(|timer| timer.id).collect();
-        for id in leased {
+        for id in self.in_flight() {
             self.take_back(id);
         }
         if r.generation_floor > 0 {
@@ -313,6 +311,13 @@ impl State {
         }
         self.slab.raise_floors();
         Ok(Effect::NOTHING)
+    }
+
+    /// The timers with an occurrence in flight, in slab order. Of millions of timers there are a few, and mostly none.
+    fn in_flight(&self) -> Vec<TimerId> {
+        let count = usize::try_from(self.leased).unwrap_or(usize::MAX);
+        let slots = (0..).zip(self.facts.iter()).filter(|(_, facts)| facts.phase == Phase::Leased);
+        slots.take(count).filter_map(|(slot, _)| self.slab.live_at(slot)).collect()
     }
 
     /// An occurrence whose process is gone: due again, unless its timer was cancelled in flight. The cancel is durable
