@@ -12,6 +12,7 @@
 )]
 
 pub mod compare;
+pub mod counted;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;

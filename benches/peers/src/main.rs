@@ -4,7 +4,6 @@
 mod clock;
 mod data;
 mod field;
-mod memory;
 mod metric;
 mod options;
 mod queue;
@@ -17,6 +16,7 @@ use std::process::Command;
 
 use data::Load;
 use horolog_benches::compare::{self, Table, read_run, say};
+use horolog_benches::counted::{Counted, OfThisThread};
 use metric::Metric;
 use options::{Asked, Options, Rows};
 use queues::{btree::Tree, delay_queue::Delays, hash_wheel::HashWheel, heap::Heap};
@@ -26,7 +26,7 @@ use table::Column;
 use workloads::measure;
 
 #[global_allocator]
-static MEMORY: memory::Counted = memory::Counted;
+static MEMORY: Counted<OfThisThread> = Counted::new();
 
 /// What one peer measured in one run.
 type Run = compare::Run<Metric>;

@@ -43,24 +43,6 @@ impl<T> Paged<T> {
         }
     }
 
-    /// Makes it `len` long, if it is shorter.
-    pub(crate) fn grow(&mut self, len: usize, value: T)
-    where
-        T: Copy,
-    {
-        let mut missing = len.saturating_sub(self.len());
-        while missing > 0 {
-            match self.pages.last_mut().filter(|page| page.len() < Self::PAGE_LEN) {
-                Some(page) => {
-                    let more = missing.min(Self::PAGE_LEN - page.len());
-                    page.resize(page.len() + more, value);
-                    missing -= more;
-                }
-                None => self.pages.push(Vec::with_capacity(Self::PAGE_LEN)),
-            }
-        }
-    }
-
     pub(crate) fn pop(&mut self) -> Option<T> {
         let page = self.pages.last_mut()?;
         let value = page.pop();

@@ -34,6 +34,7 @@
 
 mod apply;
 mod check;
+mod facts;
 mod load;
 
 use alloc::boxed::Box;
@@ -43,12 +44,14 @@ use alloc::string::String;
 use horolog_wheel::{Lookup, Slab, Tick, TimerId, Wheel};
 
 use crate::lsn::Lsn;
-use crate::paged::Paged;
 use crate::payload::{Discarded, PayloadRef, Payloads};
 use crate::pool::Pool;
 use crate::record::{ClockReading, DeadReason};
 use crate::spec::{Grid, Misfire, Retry};
-use crate::time::{DueTime, TickLen, Timeline};
+use crate::time::{DueTime, TickLen};
+
+pub(crate) use facts::Facts;
+use facts::{FactsTable, NO_TERMS};
 
 /// Where a timer stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -90,25 +93,6 @@ impl Phase {
         }
     }
 }
-
-/// What every timer has, 24 bytes a slot, beside its slab entry.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Facts {
-    /// The record that gave it its present due time, or that ended it.
-    pub(crate) lsn: Lsn,
-    /// Index into the terms; [`NO_TERMS`] for a plain one-shot.
-    terms: u32,
-    pub(crate) deliveries: u32,
-    pub(crate) failures: u32,
-    pub(crate) phase: Phase,
-    pub(crate) civil: bool,
-    pub(crate) doomed: bool,
-    pub(crate) suspect: bool,
-}
-
-const NO_TERMS: u32 = u32::MAX;
-
-const _: () = assert!(size_of::<Facts>() == 24);
 
 /// How far a slot may lie beyond the number of records: more than one batch can reserve and give back.
 const SLOTS_AHEAD_MAX: u64 = 1 << 20;
@@ -303,7 +287,7 @@ pub struct Standing {
 #[derive(Debug)]
 pub struct State {
     slab: Slab,
-    facts: Paged<Facts>,
+    facts: FactsTable,
     terms: Pool<Terms>,
     payloads: Payloads,
     keys: BTreeMap<Box<[u8]>, TimerId>,
@@ -330,7 +314,7 @@ impl State {
     pub fn new() -> Self {
         Self {
             slab: Slab::new(),
-            facts: Paged::new(),
+            facts: FactsTable::default(),
             terms: Pool::new(),
             payloads: Payloads::new(),
             keys: BTreeMap::new(),
@@ -414,7 +398,7 @@ impl State {
     #[must_use]
     pub fn view(&self, id: TimerId) -> Option<TimerView<'_>> {
         let entry = self.slab.get(id)?;
-        let facts = self.facts.get(id.slot() as usize)?;
+        let facts = self.facts.get(id.slot());
         let terms = self.terms.get(facts.terms);
         Some(TimerView {
             id,
@@ -453,7 +437,7 @@ impl State {
     ) -> usize {
         let facts = &self.facts;
         wheel.load(&mut self.slab, |entry| {
-            let facts = facts.get(entry.id.slot() as usize)?;
+            let facts = facts.get(entry.id.slot());
             due_tick_of(Standing {
                 id: entry.id,
                 phase: facts.phase,
@@ -468,8 +452,7 @@ impl State {
     /// How many timers were given up and stay listed. O(dead letters).
     #[must_use]
     pub fn dead_len(&self) -> usize {
-        let phase = |slot: &u32| self.facts.get(*slot as usize).map(|facts| facts.phase);
-        self.dead.keys().filter(|slot| phase(slot) == Some(Phase::Dead)).count()
+        self.dead.keys().filter(|slot| self.facts.get(**slot).phase == Phase::Dead).count()
     }
 
     /// The timer that a key names.
@@ -504,11 +487,8 @@ impl State {
     /// What is known of an id, and the record on which that knowledge rests ([`Lsn::ZERO`]: one long durable).
     #[must_use]
     pub fn lookup(&self, id: TimerId) -> (Lookup, Lsn) {
-        let rests_on = match self.facts.get(id.slot() as usize) {
-            Some(facts) if facts.phase != Phase::Vacant => facts.lsn,
-            _ => Lsn::ZERO,
-        };
-        (self.slab.lookup(id), rests_on)
+        // Of a slot that is free, all is durable.
+        (self.slab.lookup(id), self.facts.get(id.slot()).lsn)
     }
 
     /// Whether an entry's insertion into a wheel still stands: the timer lives, and the record that asked for it was the
@@ -520,10 +500,8 @@ impl State {
 
     /// Makes the slot of an ended timer free for another one.
     pub fn free(&mut self, id: TimerId) {
-        if self.slab.free(id)
-            && let Some(facts) = self.facts.get_mut(id.slot() as usize)
-        {
-            facts.phase = Phase::Vacant;
+        if self.slab.free(id) {
+            self.facts.set(id.slot(), &Facts::VACANT);
         }
     }
 
@@ -533,7 +511,7 @@ impl State {
 
     fn view_facts(&self, id: TimerId) -> Option<Facts> {
         self.slab.get(id)?;
-        self.facts.get(id.slot() as usize).copied()
+        Some(self.facts.get(id.slot()))
     }
 
     /// The facts of a timer whose delivery `number` of `occurrence` is in flight.
@@ -560,33 +538,8 @@ impl State {
         }
     }
 
-    fn set_facts(&mut self, id: TimerId, facts: Facts) {
-        let slot = id.slot() as usize;
-        self.grow_facts(slot + 1);
-        if let Some(place) = self.facts.get_mut(slot) {
-            *place = facts;
-        }
-    }
-
-    /// Facts for so many slots, at least.
-    fn grow_facts(&mut self, slots: usize) {
-        self.facts.grow(slots, Facts { terms: NO_TERMS, ..Facts::default() });
-    }
-}
-
-impl Facts {
-    /// Whether its present occurrence was ever delivered, or has failed.
-    pub(crate) fn has_counts(&self) -> bool {
-        (self.deliveries, self.failures) != (0, 0)
-    }
-
-    fn due(&self, tick: Tick) -> DueTime {
-        let timeline = if self.civil { Timeline::Civil } else { Timeline::Elapsed };
-        DueTime { timeline, tick }
-    }
-
-    fn set_due(&mut self, lsn: Lsn, due: DueTime) {
-        (self.lsn, self.civil) = (lsn, due.timeline == Timeline::Civil);
+    fn set_facts(&mut self, id: TimerId, facts: &Facts) {
+        self.facts.set(id.slot(), facts);
     }
 }
 

@@ -1,11 +1,11 @@
 //! A queue that holds its number of timers: insert, cancel, move.
 
 use horolog_benches::Rng;
+use horolog_benches::counted::{OfThisThread, Tally};
 
 use crate::clock::{now, ns_since};
 use crate::data::Load;
 use crate::field::{Drain, Field};
-use crate::memory;
 use crate::metric::{Figures, Metric, Wrong, must};
 use crate::queue::TimerQueue;
 
@@ -27,7 +27,7 @@ struct Steady<'a, Q: TimerQueue> {
 pub(super) fn cancel<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
     on_new::<Q>(load, |steady| {
         let mut figures = vec![(Metric::Fill, steady.fill())];
-        let taken = memory::taken().saturating_sub(steady.before);
+        let taken = OfThisThread::taken().saturating_sub(steady.before);
         figures.push((Metric::Bytes, taken as f64 / load.timers as f64));
         figures.extend(steady.cancel_and_insert()?);
         Ok(figures)
@@ -63,7 +63,7 @@ fn on_new<Q: TimerQueue>(
 ) -> Result<Figures, Wrong> {
     let mut rng = load.rng();
     let field: Field<Q> = Field::new(load.delays(&mut rng, load.timers));
-    let before = memory::taken();
+    let before = OfThisThread::taken();
     Q::with(|mut queue| {
         let mut steady = Steady { queue: &mut queue, field, load, rng, before };
         let figures = work(&mut steady)?;

@@ -13,11 +13,6 @@ impl<'a> Reader<'a> {
         Self { rest: section, len: section.len() }
     }
 
-    /// How many bytes there are to read.
-    pub(super) fn left(&self) -> usize {
-        self.rest.len()
-    }
-
     /// How many bytes were read.
     pub(super) fn used(&self) -> usize {
         self.len - self.rest.len()

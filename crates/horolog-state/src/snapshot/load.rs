@@ -13,9 +13,6 @@ use crate::record::ClockReading;
 use crate::state::{Facts, Phase, State, Totals};
 use crate::time::TickLen;
 
-/// A slot that never had a timer: its first byte, and its generation.
-const SLOT_BYTES_MIN: usize = 5;
-
 /// Why bytes are not a snapshot of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotFault {
@@ -131,9 +128,6 @@ impl SnapshotLoader {
         expect("lsn", lsn.0, lsn >= self.state.applied())?;
         let end = first.checked_add(count);
         let end = end.ok_or(SnapshotFault::Value { field: "count", value: count.into() })?;
-        // No slot takes less, so a count that lies costs no memory.
-        let there = u32::try_from(reader.left() / SLOT_BYTES_MIN).unwrap_or(u32::MAX);
-        self.state.reserve_facts(first + count.min(there));
         (first..end).try_for_each(|slot| self.state.load_slot(slot, reader))?;
         self.next_slot = end;
         self.pieces.push(Piece { end, lsn });
@@ -188,13 +182,14 @@ impl State {
         }
         let id = id.ok_or(no_id)?;
         let (deadline, lsn) = (Tick(reader.u64()?), Lsn(reader.u64()?));
+        expect("lsn", lsn.0, lsn <= Lsn::MAX)?;
         let payload_len = reader.u32()? as usize;
         let has = |bit| bits & bit != 0;
         let (deliveries, failures) = if has(tag::COUNTS) { (reader.u32()?, reader.u32()?) } else { (0, 0) };
         let (terms, letter) =
             if has(tag::EXTRAS) { reader.with_rest(codec::decode_extras)? } else { (None, None) };
         let payload = reader.bytes(payload_len)?;
-        let mut facts = Facts::default();
+        let mut facts = Facts::VACANT;
         (facts.lsn, facts.phase, facts.deliveries, facts.failures) = (lsn, phase, deliveries, failures);
         (facts.civil, facts.doomed, facts.suspect) = (has(tag::CIVIL), has(tag::DOOMED), has(tag::SUSPECT));
         self.load(id, deadline, facts, terms, letter, payload)

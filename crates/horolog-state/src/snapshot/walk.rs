@@ -83,14 +83,14 @@ impl State {
 
     fn append_slot(&self, slot: u32, out: &mut Vec<u8>) {
         let live = self.slab().live_at(slot).and_then(|id| self.slab().get(id));
-        let facts = self.facts_at(slot);
         // What has ended is over for good: a snapshot counts only when the records of its time are durable.
-        let (Some(entry), Some(facts)) = (live, facts) else {
+        let Some(entry) = live else {
             out.push(Phase::Vacant.code());
             let last = self.slab().last_generation(slot).min(GENERATION_MAX);
             out.extend_from_slice(&last.to_le_bytes());
             return;
         };
+        let facts = self.facts_at(slot);
         let payload = self.payload_of(PayloadRef(entry.word));
         out.push(self.tag_of(slot, &facts));
         out.extend_from_slice(&entry.id.generation().to_le_bytes());

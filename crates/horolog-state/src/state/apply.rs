@@ -27,8 +27,8 @@ impl State {
     ///
     /// [`ApplyError`] if the record does not fit; the state is as before then.
     pub fn apply(&mut self, lsn: Lsn, record: &Record<'_>) -> Result<Effect, ApplyError> {
-        let outcome =
-            if lsn == self.applied.next() { self.dispatch(lsn, record) } else { Err(Misfit::OutOfOrder) };
+        let is_next = lsn == self.applied.next() && lsn <= Lsn::MAX;
+        let outcome = if is_next { self.dispatch(lsn, record) } else { Err(Misfit::OutOfOrder) };
         match outcome {
             Ok(effect) => {
                 self.applied = lsn;
@@ -98,9 +98,9 @@ impl State {
                 }),
             })
         });
-        let mut facts = Facts { terms, phase: Phase::Waiting, ..Facts::default() };
+        let mut facts = Facts { terms, phase: Phase::Waiting, ..Facts::VACANT };
         facts.set_due(lsn, put.due);
-        self.set_facts(put.id, facts);
+        self.set_facts(put.id, &facts);
         self.totals.scheduled += 1;
         Ok(Effect::arm(put.due))
     }
@@ -130,7 +130,7 @@ impl State {
             if let Some(terms) = self.terms.get(facts.terms) {
                 release(&mut self.keys, &terms.key, r.id);
             }
-            self.set_facts(r.id, facts);
+            self.set_facts(r.id, &facts);
             return Ok(Effect::NOTHING);
         }
         self.dead.remove(&r.id.slot());
@@ -163,7 +163,7 @@ impl State {
                 Ok(Effect { hand_out: true, ..self.rearm(lsn, r.id, facts, due) })
             }
             None => {
-                self.set_facts(r.id, facts);
+                self.set_facts(r.id, &facts);
                 Ok(Effect { hand_out: true, ..Effect::NOTHING })
             }
         }
@@ -291,7 +291,7 @@ impl State {
             None => {
                 self.dead.insert(r.id.slot(), letter);
                 (facts.phase, facts.lsn, facts.suspect) = (Phase::Dead, lsn, false);
-                self.set_facts(r.id, facts);
+                self.set_facts(r.id, &facts);
                 Ok(Effect::NOTHING)
             }
         }
@@ -316,7 +316,7 @@ impl State {
     /// The timers with an occurrence in flight, in slab order. Of millions of timers there are a few, and mostly none.
     fn in_flight(&self) -> Vec<TimerId> {
         let count = usize::try_from(self.leased).unwrap_or(usize::MAX);
-        let slots = (0..).zip(self.facts.iter()).filter(|(_, facts)| facts.phase == Phase::Leased);
+        let slots = self.facts.iter().filter(|(_, facts)| facts.phase == Phase::Leased);
         slots.take(count).filter_map(|(slot, _)| self.slab.live_at(slot)).collect()
     }
 
@@ -339,7 +339,7 @@ impl State {
             facts.set_due(facts.lsn, due);
             self.slab.set_deadline(id, due.tick);
         }
-        self.set_facts(id, facts);
+        self.set_facts(id, &facts);
     }
 
     /// Ends a timer: its payload, key and terms are gone, its slot waits for the record to be durable.
@@ -348,13 +348,11 @@ impl State {
             self.payloads.remove(PayloadRef(entry.word));
         }
         self.dead.remove(&id.slot());
-        if let Some(facts) = self.facts.get_mut(id.slot() as usize) {
-            if let Some(terms) = self.terms.remove(facts.terms) {
-                release(&mut self.keys, &terms.key, id);
-                self.key_bytes -= 2 * terms.key.len();
-            }
-            *facts = Facts { lsn, terms: NO_TERMS, phase: Phase::Ended, ..Facts::default() };
+        if let Some(terms) = self.terms.remove(self.facts.get(id.slot()).terms) {
+            release(&mut self.keys, &terms.key, id);
+            self.key_bytes -= 2 * terms.key.len();
         }
+        self.set_facts(id, &Facts { lsn, phase: Phase::Ended, ..Facts::VACANT });
         let ended = self.slab.end(id);
         debug_assert!(ended, "{id:?} was ended while armed");
         Effect::FREE
@@ -362,12 +360,12 @@ impl State {
 
     fn rearm(&mut self, lsn: Lsn, id: TimerId, mut facts: Facts, due: DueTime) -> Effect {
         if facts.doomed {
-            self.set_facts(id, facts);
+            self.set_facts(id, &facts);
             return Effect::NOTHING;
         }
         facts.set_due(lsn, due);
         self.slab.set_deadline(id, due.tick);
-        self.set_facts(id, facts);
+        self.set_facts(id, &facts);
         Effect::arm(due)
     }
 
@@ -376,7 +374,7 @@ impl State {
         recurrence.live = None;
         self.set_recurrence(&facts, recurrence);
         (facts.phase, facts.deliveries, facts.failures, facts.suspect) = (Phase::Waiting, 0, 0, false);
-        self.set_facts(id, facts);
+        self.set_facts(id, &facts);
         facts
     }
 }

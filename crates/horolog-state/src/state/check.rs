@@ -10,11 +10,11 @@ impl State {
     /// The number of the invariant that does not hold.
     pub fn check(&self) -> Result<(), &'static str> {
         self.payloads.check()?;
-        for (slot, facts) in self.facts.iter().enumerate() {
-            let live = u32::try_from(slot).ok().and_then(|slot| self.slab.live_at(slot)).is_some();
-            if live != matches!(facts.phase, Phase::Waiting | Phase::Leased | Phase::Dead) {
-                return Err("I1: phase and slab disagree about a slot");
-            }
+        self.facts.check()?;
+        let is_live = |phase| matches!(phase, Phase::Waiting | Phase::Leased | Phase::Dead);
+        let live = self.facts.iter().filter(|(_, facts)| is_live(facts.phase)).map(|(slot, _)| slot);
+        if !live.eq(self.slab.iter().map(|entry| entry.id.slot())) {
+            return Err("I1: phase and slab disagree about a slot");
         }
         for (key, &id) in &self.keys {
             if self.view(id).is_none_or(|timer| timer.key != &**key) {

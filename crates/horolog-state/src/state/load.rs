@@ -1,6 +1,7 @@
 //! Reading the state piece by piece, and making one from pieces: for snapshots.
 
-use super::{ApplyError, DeadLetter, Effect, Facts, NO_TERMS, Phase, State, Terms, Totals};
+use super::facts::NO_TERMS;
+use super::{ApplyError, DeadLetter, Effect, Facts, Phase, State, Terms, Totals};
 use crate::lsn::Lsn;
 use crate::payload::PayloadRef;
 use crate::record::{ClockReading, Record};
@@ -8,8 +9,8 @@ use crate::time::TickLen;
 use horolog_wheel::{OccupyError, Tick, TimerId};
 
 impl State {
-    pub(crate) fn facts_at(&self, slot: u32) -> Option<Facts> {
-        self.facts.get(slot as usize).copied()
+    pub(crate) fn facts_at(&self, slot: u32) -> Facts {
+        self.facts.get(slot)
     }
 
     pub(crate) fn terms_of(&self, facts: &Facts) -> Option<&Terms> {
@@ -23,11 +24,6 @@ impl State {
     /// The next record is the one behind `lsn`: those before are in a snapshot.
     pub(crate) fn begin_behind(&mut self, lsn: Lsn) {
         self.applied = lsn;
-    }
-
-    /// Makes room for the facts of so many slots, sooner than one by one.
-    pub(crate) fn reserve_facts(&mut self, slots: u32) {
-        self.grow_facts(slots as usize);
     }
 
     /// Puts a timer where a snapshot found it. Of two that have one key, copied at different moments, the one with the later
@@ -57,7 +53,7 @@ impl State {
             }
             self.terms.insert(terms)
         });
-        self.set_facts(id, Facts { terms, ..facts });
+        self.set_facts(id, &Facts { terms, ..facts });
         Ok(())
     }
 
@@ -70,8 +66,7 @@ impl State {
 
     /// The last record of the timer that a key names.
     pub(super) fn holder_since(&self, key: &[u8]) -> Option<Lsn> {
-        let id = self.keys.get(key)?;
-        self.facts.get(id.slot() as usize).map(|facts| facts.lsn)
+        self.keys.get(key).map(|id| self.facts.get(id.slot()).lsn)
     }
 
     pub(crate) fn set_globals(

@@ -14,6 +14,7 @@ use crate::record::{
     Cancel, Clock, Complete, Dead, Deliver, Epoch, Fail, FailCause, Put, Record, Reschedule, Skip,
     SkipReason, Terms as PutTerms,
 };
+use crate::time::Timeline;
 
 const MS: u64 = 1_000_000;
 
