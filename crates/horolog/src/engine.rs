@@ -609,3 +609,6 @@ fn start_thread(core: &Arc<Core>, name: &'static str, life: Life) -> std::io::Re
         }
     })
 }
+
+#[cfg(test)]
+mod tests;
