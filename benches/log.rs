@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use horolog_benches::{BLOCK, Raw, directory};
-use horolog_storage::OsStorage;
+use horolog_storage::{OsStorage, Storage};
 use horolog_wal::{BatchBuf, LogOptions, Lsn, Stamp, Syncer, Writer, open_writer, read_log};
 use tempfile::TempDir;
 
@@ -38,9 +38,10 @@ impl Log {
     fn open() -> Self {
         let directory = directory();
         let options = LogOptions { segment_bytes_min: 64 << 20, ..LogOptions::default() };
-        let storage = Arc::new(OsStorage::open_or_create(directory.path()).expect("a directory"));
+        let storage: Arc<dyn Storage> =
+            Arc::new(OsStorage::open_or_create(directory.path()).expect("a directory"));
         let view = read_log(&*storage, &options).expect("an empty directory");
-        let (writer, syncer) = open_writer(storage, &view, &options, 0).expect("a new log");
+        let (writer, syncer) = open_writer(Arc::clone(&storage), &view, &options, 0).expect("a new log");
         Self { writer, syncer, batch: BatchBuf::new(), durable: Lsn(0), _directory: directory }
     }
 

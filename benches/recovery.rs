@@ -64,7 +64,7 @@ fn with_log(count: usize) -> TempDir {
     let (directory, options) = (directory(), LogOptions::default());
     let storage = Arc::new(OsStorage::open_or_create(directory.path()).expect("a directory"));
     let view = read_log(&*storage, &options).expect("an empty directory");
-    let (mut writer, syncer) = open_writer(storage, &view, &options, 0).expect("a new log");
+    let (mut writer, syncer) = open_writer(storage.clone(), &view, &options, 0).expect("a new log");
     let start = tomorrow().duration_since(SystemTime::UNIX_EPOCH).expect("later than 1970").as_millis();
     let start = u64::try_from(start).expect("a number of ticks");
     let (mut rng, mut batch) = (Rng::new(), BatchBuf::new());
@@ -148,15 +148,16 @@ fn recovery(c: &mut Criterion) {
 #[expect(clippy::needless_pass_by_value, reason = "a directory is removed when its figures are had")]
 fn measure(c: &mut Criterion, kind: &str, count: usize, directory: TempDir) {
     let (path, options) = (directory.path(), LogOptions { has_lock: true, ..LogOptions::default() });
+    let storage = storage(path);
     println!("recovery/{kind}/{}: {} MiB in the directory", size(count), sum(path).0 >> 20);
     let mut group = c.benchmark_group(format!("recovery/{kind}"));
     group.throughput(Throughput::Elements(count as u64));
     group.bench_function(BenchmarkId::new("bytes", size(count)), |b| b.iter(|| sum(path)));
     group.bench_function(BenchmarkId::new("read_log", size(count)), |b| {
-        b.iter_with_large_drop(|| read_log(&storage(path), &options).expect("a sound log"));
+        b.iter_with_large_drop(|| read_log(&storage, &options).expect("a sound log"));
     });
     group.bench_function(BenchmarkId::new("recover", size(count)), |b| {
-        b.iter_with_large_drop(|| recover(&storage(path), &options).expect("a sound directory"));
+        b.iter_with_large_drop(|| recover(&storage, &options).expect("a sound directory"));
     });
     group.bench_function(BenchmarkId::new("open", size(count)), |b| {
         b.iter_batched(

@@ -29,7 +29,7 @@ fuzz_target!(|input: Input| {
     assert_eq!(history.disk.counts().open_handles, 0, "and nobody has it open");
 });
 
-fn check_kept(found: &Salvaged, history: &History) {
+fn check_kept(found: &Salvaged<'_>, history: &History) {
     let mut kept = Vec::new();
     let walked = found.log.for_each_record::<Infallible>(horolog_wal::Lsn(1), &mut |record| {
         kept.push(row(record.kind, record.body));
@@ -42,7 +42,7 @@ fn check_kept(found: &Salvaged, history: &History) {
     assert!(history.records.starts_with(&kept), "kept what never counted");
 }
 
-fn check_readable(found: &Salvaged, history: &History) {
+fn check_readable(found: &Salvaged<'_>, history: &History) {
     let mut last = 0;
     let walked = found.log.for_each_readable::<Infallible>(horolog_wal::Lsn(0), &mut |record| {
         assert!(record.lsn.0 > last && record.lsn.0 <= found.last.0);
@@ -55,7 +55,7 @@ fn check_readable(found: &Salvaged, history: &History) {
     walked.expect("what was read a moment ago");
 }
 
-fn check_new(found: &Salvaged, history: &History) {
+fn check_new(found: &Salvaged<'_>, history: &History) {
     let new = Arc::new(SimDisk::new(2));
     let refused = found.write(new.clone(), &options(), found.kept.next());
     assert!(matches!(refused, Err(RepairError::KeepsLess { .. } | RepairError::NothingKept)));

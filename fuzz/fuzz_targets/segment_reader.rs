@@ -54,7 +54,7 @@ fn segment_name(id: u64) -> String {
 type Records = Vec<(u8, u8, Vec<u8>)>;
 
 /// All records of a view, which must be readable, dense, and as many as it says.
-fn records(view: &LogView) -> Records {
+fn records(view: &LogView<'_>) -> Records {
     let mut found = Records::new();
     let walked = view.for_each_record::<Infallible>(Lsn(1), &mut |record| {
         assert_eq!(record.lsn, Lsn(view.first_lsn.0 + found.len() as u64), "LSNs are dense");
@@ -76,12 +76,12 @@ fn raw(files: &[(u8, &[u8])]) {
     }
     if let Ok(view) = read_log(&*disk, &options()) {
         records(&view);
-        go_on(disk, &view).expect("an empty log can be begun");
+        go_on(disk.clone(), &view).expect("an empty log can be begun");
     }
 }
 
 /// Opens a log that was read, appends to it, and reads it again.
-fn go_on(disk: Arc<SimDisk>, view: &LogView) -> Result<(), LogError> {
+fn go_on(disk: Arc<SimDisk>, view: &LogView<'_>) -> Result<(), LogError> {
     let mut model = records(view);
     let (writer, syncer) = open_writer(disk.clone(), view, &options(), 0)?;
     assert_eq!(writer.tail(), view.valid);
@@ -184,7 +184,7 @@ fn forged(segments: &[Forged], meta: &ForgedMeta) {
     if let Ok(view) = read_log(&*disk, &options()) {
         records(&view);
         // Ids and LSNs may be at their ends; then it is refused.
-        let _ = go_on(disk, &view);
+        let _ = go_on(disk.clone(), &view);
     }
 }
 
@@ -432,8 +432,8 @@ struct History {
 
 impl History {
     /// After any crash everything promised is there, and nothing else than what was written.
-    fn check(&mut self) -> LogView {
-        let view = read_log(&*self.disk, &options()).expect("a crash is not damage");
+    fn check<'a>(&mut self, disk: &'a SimDisk) -> LogView<'a> {
+        let view = read_log(disk, &options()).expect("a crash is not damage");
         let found = records(&view);
         assert!(found.len() as u64 >= self.acked, "{} promised, {} found", self.acked, found.len());
         assert!(self.model.starts_with(&found), "found what was never written");
@@ -443,8 +443,9 @@ impl History {
 
     /// Opens the log; the disk may halt on the way.
     fn open(&mut self) {
-        let view = self.check();
-        if let Ok((writer, syncer)) = open_writer(self.disk.clone(), &view, &options(), 0) {
+        let disk = self.disk.clone();
+        let view = self.check(&disk);
+        if let Ok((writer, syncer)) = open_writer(disk.clone(), &view, &options(), 0) {
             assert_eq!(writer.tail(), Lsn(self.model.len() as u64));
             self.acked = self.model.len() as u64;
             self.life = Some(Life { writer, syncer, acked: self.acked });
@@ -497,7 +498,7 @@ fn damaged(steps: &[Step], damage: &[Damage]) {
     // What was handed to a disk that has halted is not on it.
     history.disk = Arc::new(history.disk.process_kill());
     history.acked = history.life.take().map_or(history.acked, |life| life.acked.max(history.acked));
-    history.check();
+    history.check(&history.disk.clone());
 
     for damage in damage {
         inflict(&history.disk, damage);
@@ -505,7 +506,7 @@ fn damaged(steps: &[Step], damage: &[Damage]) {
     if let Ok(view) = read_log(&*history.disk, &options()) {
         let found = records(&view);
         assert!(history.model.starts_with(&found), "the damage made records up");
-        go_on(history.disk, &view).expect("what can be read can be gone on with");
+        go_on(history.disk.clone(), &view).expect("what can be read can be gone on with");
     }
 }
 

@@ -17,12 +17,11 @@ use crate::render::{Facts, bytes, count, instant, payload, say, table};
 const LISTED_MAX: usize = 10;
 
 pub(crate) fn inspect(dir: &Path) -> Result<u8, Trouble> {
-    let found = recovered(dir)?;
-    say(&describe(dir, &found))?;
+    say(&recovered(dir, |found| describe(dir, &found))?)?;
     Ok(0)
 }
 
-fn describe(dir: &Path, found: &Recovered) -> String {
+fn describe(dir: &Path, found: &Recovered<'_>) -> String {
     let mut text = log_facts(dir, found);
     if found.log.state == LogState::Empty {
         text.push_str("\nnothing was ever acknowledged here\n");
@@ -37,7 +36,7 @@ fn describe(dir: &Path, found: &Recovered) -> String {
     text
 }
 
-fn log_facts(dir: &Path, Recovered { log, rotten, .. }: &Recovered) -> String {
+fn log_facts(dir: &Path, Recovered { log, rotten, .. }: &Recovered<'_>) -> String {
     let mut facts = Facts::default();
     facts.row("directory", dir.display().to_string());
     facts.row("log", format!("{:032x}", log.uuid));

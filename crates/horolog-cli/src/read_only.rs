@@ -13,10 +13,11 @@ pub(crate) fn storage(dir: &Path) -> Result<OsStorage, StorageError> {
     OsStorage::open_existing(dir)
 }
 
-/// What an opening would find. Reading takes the sizes of segments from the segments, so no option matters.
-pub(crate) fn recovered(dir: &Path) -> Result<Recovered, Trouble> {
+/// What an opening would find, read anew as long as a writer changes what is read. Reading takes the sizes of segments from
+/// the segments, so no option matters.
+pub(crate) fn recovered<T>(dir: &Path, look: impl FnOnce(Recovered<'_>) -> T) -> Result<T, Trouble> {
     let storage = storage(dir)?;
-    recover(&storage, &LogOptions::default()).map_err(|source| at(dir, source))
+    recover(&storage, &LogOptions::default()).map(look).map_err(|source| at(dir, source))
 }
 
 pub(crate) fn at(dir: &Path, source: RecoveryError) -> Trouble {

@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use horolog_recovery::recover;
-use horolog_wal::LogOptions;
+use horolog_recovery::Recovered;
 
 use crate::error::Trouble;
-use crate::read_only::{at, storage};
+use crate::read_only::recovered;
 use crate::render::say;
 
 pub(crate) fn verify(dir: &Path) -> Result<u8, Trouble> {
-    let found = recover(&storage(dir)?, &LogOptions::default()).map_err(|source| at(dir, source))?;
+    say(&recovered(dir, |found| describe(dir, &found))?)?;
+    Ok(0)
+}
+
+fn describe(dir: &Path, found: &Recovered<'_>) -> String {
     let report = found.report;
     let mut text = format!("{}: sound\n{report}\n", dir.display());
     for rotten in &found.rotten {
@@ -21,6 +24,5 @@ pub(crate) fn verify(dir: &Path) -> Result<u8, Trouble> {
             "the torn bytes were never acknowledged: a write that a crash cut short, or one that is going on now\n",
         );
     }
-    say(&text)?;
-    Ok(0)
+    text
 }

@@ -49,9 +49,9 @@ const GENERATIONS_MIN: u64 = 1 << 20;
 
 /// What can be kept of a directory.
 #[derive(Debug)]
-pub struct Salvaged {
+pub struct Salvaged<'a> {
     /// The log as far as it can be read.
-    pub log: Salvage,
+    pub log: Salvage<'a>,
     /// The fold of the kept records.
     pub state: State,
     /// The last record that is kept: the last one of the log without a gap, or one before it if a record means nothing.
@@ -130,7 +130,7 @@ impl Bounds {
 ///
 /// [`RecoveryError::Log`] for what keeps it from being read, [`RecoveryError::Record`] for a record that a later version wrote.
 /// Damage is no error here.
-pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvaged, RecoveryError> {
+pub fn salvage<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<Salvaged<'a>, RecoveryError> {
     let whole = horolog_wal::salvage(storage, options)?;
     let uuid = whole.uuid;
     let mut best = keep(whole, &Base::Nothing)?.ok_or(RecoveryError::NoEpoch)?;
@@ -183,7 +183,7 @@ impl Base<'_> {
 }
 
 /// What can be kept on top of a base; `None` if the records that the base needs are not there.
-fn keep(log: Salvage, base: &Base<'_>) -> Result<Option<Salvaged>, RecoveryError> {
+fn keep<'a>(log: Salvage<'a>, base: &Base<'_>) -> Result<Option<Salvaged<'a>>, RecoveryError> {
     let Some(replay) = base.replay()? else { return Ok(None) };
     // Of a snapshot that has seen nothing behind its begin no log is needed.
     let (begin, end) = (horolog_wal::Lsn(replay.state().applied().0), replay.end());
@@ -210,7 +210,7 @@ fn keep(log: Salvage, base: &Base<'_>) -> Result<Option<Salvaged>, RecoveryError
 
 /// Puts the kept records up to `upto` on top of a base, or up to the first that does not fit.
 fn fold(
-    log: &Salvage,
+    log: &Salvage<'_>,
     mut replay: Replay,
     upto: horolog_wal::Lsn,
 ) -> Result<(State, Option<RecoveryError>), RecoveryError> {
@@ -232,7 +232,7 @@ fn fold(
     }
 }
 
-fn bounds(log: &Salvage, state: &State) -> Result<Bounds, RecoveryError> {
+fn bounds(log: &Salvage<'_>, state: &State) -> Result<Bounds, RecoveryError> {
     let generation = state.slab().generation_max().into();
     let mut bounds = Bounds { generation, epoch: log.epoch.max(state.epoch()) };
     let visited = log.for_each_readable::<RecoveryError>(horolog_wal::Lsn::ZERO, &mut |record| {
@@ -250,7 +250,7 @@ fn bounds(log: &Salvage, state: &State) -> Result<Bounds, RecoveryError> {
     }
 }
 
-impl Salvaged {
+impl Salvaged<'_> {
     /// Whether all records up to `accepted` can be kept, and a new directory can be made of them. Gives its tick length.
     ///
     /// # Errors
@@ -277,6 +277,34 @@ impl Salvaged {
         options: &LogOptions,
         accepted: Lsn,
     ) -> Result<Repaired, RepairError> {
+        match self.snapshot {
+            None => self.write_as(storage, options, accepted, Self::copy_records),
+            Some(_) => self.write_as(storage, options, accepted, Self::copy_state),
+        }
+    }
+
+    /// As [`Salvaged::write`], but what the kept records made, and not the records: nothing is read again of the directory they
+    /// were read from, which somebody may go on writing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Salvaged::write`].
+    pub fn write_state(
+        &self,
+        storage: Arc<dyn Storage>,
+        options: &LogOptions,
+        accepted: Lsn,
+    ) -> Result<Repaired, RepairError> {
+        self.write_as(storage, options, accepted, Self::copy_state)
+    }
+
+    fn write_as(
+        &self,
+        storage: Arc<dyn Storage>,
+        options: &LogOptions,
+        accepted: Lsn,
+        copy: impl FnOnce(&Self, Arc<dyn Storage>, &LogOptions) -> Result<LogCopy, LogError>,
+    ) -> Result<Repaired, RepairError> {
         let tick_len = self.check(accepted)?;
         let random = draw(&*storage).map_err(LogError::from)?;
         let generation_floor = self.floor(random).ok_or(RepairError::GenerationsUsedUp)?;
@@ -287,10 +315,7 @@ impl Salvaged {
             // The elapsed timeline goes on from here as if the repair had not been.
             reading: self.state.reading(),
         };
-        let mut copy = match self.snapshot {
-            None => self.copy_records(storage, options)?,
-            Some(_) => self.copy_state(storage, options)?,
-        };
+        let mut copy = copy(self, storage, options)?;
         let record = Record::Epoch(epoch);
         let lsn = copy.push(record.kind().code(), |out| codec::encode(&record, out))?;
         let uuid = copy.finish()?;

@@ -3,25 +3,22 @@
 use horolog_state::snapshot::Replay;
 use horolog_state::{Lsn, State, codec};
 use horolog_storage::Storage;
-use horolog_wal::{LogError, LogOptions, LogState, LogView, VisitError, read_log};
+use horolog_wal::{LogError, LogOptions, LogState, LogView, VisitError, read_anew, read_log};
 
 use crate::error::RecoveryError;
 use crate::report::Report;
 use crate::snapshot::{Base, RottenSnapshot, SnapshotTrouble, base};
-
-/// How often a log is read again that changes while it is read.
-const TRIES: u32 = 5;
 
 /// Record kinds from here on may be passed over by a version that does not know them.
 pub(crate) const SKIPPABLE_KIND_MIN: u8 = 0x80;
 
 /// What a directory holds.
 #[derive(Debug)]
-pub struct Recovered {
+pub struct Recovered<'a> {
     /// The fold of all records.
     pub state: State,
     /// The log they were read from, ready to be opened for writing.
-    pub log: LogView,
+    pub log: LogView<'a>,
     /// What was found, kept and cut.
     pub report: Report,
     /// Snapshots that cannot be used. What stood in them was had from another one, or from more of the log.
@@ -33,24 +30,18 @@ pub struct Recovered {
 /// # Errors
 ///
 /// [`RecoveryError`]: nothing is skipped, guessed or repaired.
-pub fn recover(storage: &dyn Storage, options: &LogOptions) -> Result<Recovered, RecoveryError> {
-    let mut tries_left = TRIES;
-    loop {
-        tries_left -= 1;
-        match recover_once(storage, options) {
-            // Only without the lock: a writer uses a file again, or has removed it, that was just read.
-            Err(error) if tries_left > 0 && !options.has_lock && has_changed(&error) => {}
-            Ok(found) if tries_left > 0 && !options.has_lock && found.rotten.iter().any(is_gone) => {}
-            result => return result,
-        }
-    }
+pub fn recover<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<Recovered<'a>, RecoveryError> {
+    // Only without the lock: a writer uses a file again, or has removed it, that was just read.
+    read_anew(|| recover_once(storage, options), |found| !options.has_lock && has_changed(found))
 }
 
-fn has_changed(error: &RecoveryError) -> bool {
-    match error {
-        RecoveryError::Log(LogError::ChangedMeanwhile { .. }) => true,
-        RecoveryError::Incomplete { rotten, .. } => rotten.iter().any(is_gone),
-        _ => false,
+fn has_changed(found: &Result<Recovered<'_>, RecoveryError>) -> bool {
+    match found {
+        Ok(Recovered { rotten, .. }) | Err(RecoveryError::Incomplete { rotten, .. }) => {
+            rotten.iter().any(is_gone)
+        }
+        Err(RecoveryError::Log(LogError::ChangedMeanwhile { .. })) => true,
+        Err(_) => false,
     }
 }
 
@@ -63,9 +54,9 @@ fn is_gone(rotten: &RottenSnapshot) -> bool {
     )
 }
 
-fn recover_once(storage: &dyn Storage, options: &LogOptions) -> Result<Recovered, RecoveryError> {
+fn recover_once<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<Recovered<'a>, RecoveryError> {
     let mut log = read_log(storage, options)?;
-    let Base { replay, snapshot, rotten } = base(storage, &mut log)?;
+    let Base { replay, snapshot, rotten } = base(&mut log)?;
     let state = replay_behind(replay, &log)?;
     let report = Report { snapshot, snapshots_rotten: rotten.len(), ..Report::new(&log, &state) };
     Ok(Recovered { state, log, report, rotten })
@@ -81,7 +72,7 @@ pub fn verify(storage: &dyn Storage, options: &LogOptions) -> Result<Report, Rec
 }
 
 /// Puts the records of a log that are behind a replay's last one into its state.
-fn replay_behind(mut replay: Replay, log: &LogView) -> Result<State, RecoveryError> {
+fn replay_behind(mut replay: Replay, log: &LogView<'_>) -> Result<State, RecoveryError> {
     let first = horolog_wal::Lsn(replay.state().applied().0).next();
     let visited = log.for_each_record(first, &mut |record| apply(&mut replay, &record));
     match visited {

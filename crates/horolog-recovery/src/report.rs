@@ -37,7 +37,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(log: &LogView, state: &State) -> Self {
+    pub(crate) fn new(log: &LogView<'_>, state: &State) -> Self {
         Self {
             epoch: state.epoch(),
             segments: log.segments.len(),

@@ -5,7 +5,6 @@
 
 use horolog_state::Lsn;
 use horolog_state::snapshot::{Replay, SnapshotFault, SnapshotLoader};
-use horolog_storage::Storage;
 use horolog_wal::{LogError, LogView, SnapshotRef, VisitError};
 
 use crate::error::RecoveryError;
@@ -74,10 +73,10 @@ pub(crate) struct Base {
 /// # Errors
 ///
 /// [`RecoveryError::Incomplete`] if there is no snapshot to stand on, and the log does not begin with the first record.
-pub(crate) fn base(storage: &dyn Storage, log: &mut LogView) -> Result<Base, RecoveryError> {
+pub(crate) fn base(log: &mut LogView<'_>) -> Result<Base, RecoveryError> {
     let mut rotten = Vec::new();
     for snapshot in log.snapshots().collect::<Vec<_>>() {
-        match load(storage, log, &snapshot) {
+        match load(log, &snapshot) {
             Ok(replay) => return Ok(Base { replay, snapshot: Some(snapshot), rotten }),
             Err(SnapshotTrouble::File(error)) if !is_damage(&error) => return Err(error.into()),
             Err(why) => {
@@ -92,12 +91,12 @@ pub(crate) fn base(storage: &dyn Storage, log: &mut LogView) -> Result<Base, Rec
     Ok(Base { replay: Replay::new(), snapshot: None, rotten })
 }
 
-fn load(storage: &dyn Storage, log: &LogView, snapshot: &SnapshotRef) -> Result<Replay, SnapshotTrouble> {
+fn load(log: &LogView<'_>, snapshot: &SnapshotRef) -> Result<Replay, SnapshotTrouble> {
     if snapshot.begin.next() < log.first_lsn || log.valid < snapshot.end {
         return Err(SnapshotTrouble::Records { first: Lsn(log.first_lsn.0), last: Lsn(log.valid.0) });
     }
     let mut loader = SnapshotLoader::new(Lsn(snapshot.begin.0));
-    match log.for_each_section(storage, snapshot, &mut |section| loader.section(section)) {
+    match log.for_each_section(snapshot, &mut |section| loader.section(section)) {
         Ok(()) => {}
         Err(VisitError::Log(error)) => return Err(error.into()),
         Err(VisitError::Visitor(fault)) => return Err(fault.into()),

@@ -1,7 +1,7 @@
 //! A directory with snapshots says what all of its records say, whichever of the snapshots can be read.
 #![expect(clippy::expect_used, reason = "a test says what it expects")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use horolog_recovery::{
     Recovered, RecoveryError, RepairError, Salvaged, SnapshotTrouble, recover, salvage, verify,
@@ -148,7 +148,7 @@ fn picture(state: &State) -> String {
     format!("{timers:?} {:?} {} {}", state.totals(), state.applied(), state.epoch())
 }
 
-fn reread(disk: &SimDisk) -> Recovered {
+fn reread(disk: &SimDisk) -> Recovered<'_> {
     let found = recover(disk, &options()).expect("sound");
     assert_eq!(verify(disk, &options()).expect("sound"), found.report);
     assert_eq!(found.state.check(), Ok(()));
@@ -262,7 +262,7 @@ fn a_crash_while_a_snapshot_is_made_loses_nothing() {
 }
 
 /// What a repair keeps, and what the directory that it makes says.
-fn repaired(disk: &SimDisk, accepted: u64) -> (Salvaged, State) {
+fn repaired(disk: &SimDisk, accepted: u64) -> (Salvaged<'_>, State) {
     let before = disk.image_hash();
     let found = salvage(disk, &options()).expect("it can be read");
     let new = Arc::new(SimDisk::new(99));
@@ -426,5 +426,61 @@ fn a_snapshot_that_needs_no_log_is_enough_for_a_repair() {
     new.remove("META").expect("it was there");
     let again = salvage(&*new, &options()).expect("it can be read");
     assert_eq!((again.snapshot, again.kept), (Some(1), Lsn(life.durable)));
+    assert_eq!(payloads(&again.state), payloads(&life.state));
+}
+
+/// A directory with two snapshots is read without the lock; after so many operations its owner goes on, makes two more, lets
+/// segments go and uses their files again. Says whether it came to that.
+fn recover_while_compacting(after: u64) -> bool {
+    let (disk, mut life) = with_snapshots(3, &[60, 60], 30);
+    let pictures = Arc::new(Mutex::new(vec![picture(&life.state)]));
+    let (begun_at, seen) = (disk.counts().operations, Arc::clone(&pictures));
+    disk.interrupt_after(after, move || {
+        for _ in 0..2 {
+            life.steps(80);
+            life.snapshot();
+            let spare = life.writer.wants_spare().map(|plan| plan.prepare().expect("the disk works"));
+            spare.into_iter().for_each(|spare| life.writer.offer_spare(spare));
+        }
+        seen.lock().expect("no panic").push(picture(&life.state));
+    });
+    let found = recover(&*disk, &LogOptions::small());
+    let was_interrupted = disk.counts().operations - begun_at > after;
+    let found =
+        found.map_err(|error| format!("interrupted after {after} operations: {error}")).expect("sound");
+    assert!(found.rotten.is_empty(), "interrupted after {after}: {:?}", found.rotten);
+    assert!(
+        pictures.lock().expect("no panic").contains(&picture(&found.state)),
+        "interrupted after {after}: neither what was there before nor what is there now"
+    );
+    was_interrupted
+}
+
+/// `verify` and `inspect` read so.
+#[test]
+fn a_directory_that_is_compacted_while_it_is_read_is_what_it_was_before_or_what_it_is_now() {
+    let operations = (0..).find(|after| !recover_while_compacting(*after)).expect("it ends");
+    assert!(operations > 20, "{operations} operations");
+}
+
+/// A backup is written while the directory goes on.
+#[test]
+fn a_state_that_was_salvaged_is_written_without_the_files_it_was_read_from() {
+    let (disk, life) = with_snapshots(1, &[], 60);
+    let found = salvage(&*disk, &options()).expect("it can be read");
+    disk.remove("seg-0000000000000001.wal").expect("the disk works");
+    let write = |new: &Arc<SimDisk>, whole: bool| match whole {
+        true => found.write(new.clone(), &options(), Lsn(life.durable)),
+        false => found.write_state(new.clone(), &options(), Lsn(life.durable)),
+    };
+    let refused = write(&Arc::new(SimDisk::new(2)), true);
+    assert!(
+        matches!(refused, Err(RepairError::Log(LogError::ChangedMeanwhile { segment: 1 }))),
+        "{refused:?}"
+    );
+    let new = Arc::new(SimDisk::new(3));
+    let done = write(&new, false).expect("it was all in memory");
+    let again = reread(&new);
+    assert_eq!(again.state.applied(), done.epoch_lsn);
     assert_eq!(payloads(&again.state), payloads(&life.state));
 }

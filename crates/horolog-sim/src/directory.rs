@@ -101,6 +101,7 @@ impl State {
     fn hold(&mut self, file: FileId) {
         *self.handles.entry(file).or_default() += 1;
         self.counts.open_handles += 1;
+        self.counts.open_handles_max = self.counts.open_handles_max.max(self.counts.open_handles);
     }
 
     pub(crate) fn let_go(&mut self, file: FileId) {

@@ -11,7 +11,7 @@ use crate::crash::{self, Crash, Fate, Pending, PendingChange};
 use crate::fault::{Errno, Fault, Pattern, Trigger};
 use crate::image::SECTOR_LEN;
 use crate::lock::Lock;
-use crate::state::State;
+use crate::state::{Interruption, State};
 use crate::trace::{Call, Counts, Traced};
 use crate::watch::Rewrite;
 
@@ -69,12 +69,24 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was to be done before the next operation is done now, without the lock: it may use this disk.
+    fn interrupt(&self) {
+        let mut state = self.state();
+        let now = state.counts.operations;
+        let due = state.interruption.take_if(|(at, _)| *at <= now);
+        drop(state);
+        if let Some((_, Interruption(act))) = due {
+            act();
+        }
+    }
+
     /// Does one operation, counts it, and writes it down.
     pub(crate) fn run<T>(
         &self,
         call: Call<'_>,
         act: impl FnOnce(&mut State, &Call<'_>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
+        self.interrupt();
         let mut state = self.state();
         state.begin(&call);
         let outcome = act(&mut state, &call);
@@ -189,6 +201,14 @@ impl SimDisk {
     /// Takes back all faults and the halt.
     pub fn clear_faults(&self) {
         self.state().plan.clear();
+    }
+
+    /// After so many more operations, and before the one that follows, somebody else does this, with this disk or another one.
+    /// It takes the place of what was ordered before.
+    pub fn interrupt_after(&self, operations: u64, act: impl FnOnce() + Send + 'static) {
+        let mut state = self.state();
+        let at = state.counts.operations.saturating_add(operations);
+        state.interruption = Some((at, Interruption(Box::new(act))));
     }
 
     /// How large the disk is; it may change at any time. Files take whole blocks of 4 KiB, as long as they have a name

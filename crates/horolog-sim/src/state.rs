@@ -1,6 +1,7 @@
 //! The disk and the kernel in front of it: files, names, and what every operation does to them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,15 @@ pub(crate) const DIR: &str = "simulated";
 /// So many removed files are remembered, for their blocks.
 const FREED_MAX: usize = 8;
 
+/// Something that is done once, between two operations.
+pub(crate) struct Interruption(pub(crate) Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Interruption")
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) files: BTreeMap<FileId, Arc<Inode>>,
@@ -42,6 +52,8 @@ pub(crate) struct State {
     pub(crate) handles: BTreeMap<FileId, u64>,
     /// Files whose clean pages go after that many operations.
     pub(crate) evictions: Vec<(u64, FileId)>,
+    /// What somebody else does, before which operation.
+    pub(crate) interruption: Option<(u64, Interruption)>,
     /// A fork after each change, with the number of changes so far; nothing as long as nobody wants them.
     pub(crate) moments: Option<Vec<(u64, State)>>,
 }
@@ -63,6 +75,7 @@ impl State {
             counts: Counts::default(),
             handles: BTreeMap::new(),
             evictions: Vec::new(),
+            interruption: None,
             moments: None,
         }
     }

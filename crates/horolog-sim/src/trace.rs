@@ -21,6 +21,8 @@ pub struct Counts {
     pub largest_read: u64,
     /// Files that are open now.
     pub open_handles: u64,
+    /// The most files that were open at once.
+    pub open_handles_max: u64,
 }
 
 /// One operation.

@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 use horolog_recovery::{Report, Salvaged, salvage};
 use horolog_state::{CancelOutcome, Lsn, Now, ScheduleRefusal, TickLen, TimerId, When};
 use horolog_storage::{LockGuard, OsStorage, Storage, StorageError};
-use horolog_wal::LogOptions;
+use horolog_wal::{LogOptions, read_anew};
 
 use crate::batch::{Batch, BatchOperation};
 use crate::clock::{Timelines, monotonic_ms};
@@ -475,7 +475,7 @@ impl Engine {
         let found = salvage_beside_a_writer(&ours, applied)?;
         let new: Arc<dyn Storage> = Arc::new(OsStorage::open_or_create(path)?);
         let _lock = new.lock()?;
-        let write = found.write(Arc::clone(&new), &LogOptions::default(), applied);
+        let write = found.write_state(Arc::clone(&new), &LogOptions::default(), applied);
         write.map(drop).map_err(BackupError::Write)
     }
 
@@ -524,20 +524,11 @@ pub enum ApplyBatchError {
     Indeterminate(#[from] crate::error::Indeterminate),
 }
 
-/// How often a directory is read that changes while it is read.
-const BACKUP_TRIES: u32 = 10;
-
 /// A writer may let go of a segment or a snapshot while it is read. Then something seems to be missing.
-fn salvage_beside_a_writer(ours: &OsStorage, applied: Lsn) -> Result<Salvaged, BackupError> {
-    let mut tries_left = BACKUP_TRIES;
-    loop {
-        tries_left -= 1;
-        match salvage(ours, &LogOptions::default()) {
-            Ok(found) if found.kept >= applied || tries_left == 0 => return Ok(found),
-            Err(error) if tries_left == 0 => return Err(BackupError::Read(error)),
-            _ => {}
-        }
-    }
+fn salvage_beside_a_writer(ours: &OsStorage, applied: Lsn) -> Result<Salvaged<'_>, BackupError> {
+    let read = || salvage(ours, &LogOptions::default());
+    let has_changed = |found: &Result<Salvaged<'_>, _>| found.as_ref().map_or(true, |it| it.kept < applied);
+    read_anew(read, has_changed).map_err(BackupError::Read)
 }
 
 impl Drop for Engine {

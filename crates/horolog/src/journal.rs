@@ -105,7 +105,7 @@ pub(crate) fn open_local(
         return Err(OpenError::Empty { path: path.into() });
     }
     let tick_len = options.agree_on_tick_len(state.tick_len())?;
-    let opened = horolog_wal::open_writer(storage, &log, &log_options, monotonic_ms())
+    let opened = horolog_wal::open_writer(Arc::clone(&storage), &log, &log_options, monotonic_ms())
         .map_err(|source| OpenError::Log { path: path.into(), source })?;
     let epoch = opened.0.epoch().max(state.epoch() + 1);
     let journal = LocalJournal::new(opened, monotonic_ms);

@@ -71,7 +71,7 @@ pub(crate) fn row(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// All records of a view.
-pub(crate) fn records(view: &LogView) -> Vec<Vec<u8>> {
+pub(crate) fn records(view: &LogView<'_>) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let walked = view.for_each_record::<Infallible>(horolog_wal::Lsn(1), &mut |record| {
         found.push(row(record.kind, record.body));

@@ -131,7 +131,8 @@ fn in_a_day() -> Timer {
 /// What the records of an engine that was shut down took, whole blocks, without what is only prepared. Of segments that a
 /// snapshot made unnecessary, as many bytes a record are assumed as of those that are left.
 fn log_bytes(dir: &Path) -> Result<u64, Trouble> {
-    let log = read_log(&storage(dir)?, &LogOptions::default()).map_err(|source| at(dir, source.into()))?;
+    let storage = storage(dir)?;
+    let log = read_log(&storage, &LogOptions::default()).map_err(|source| at(dir, source.into()))?;
     let left: u64 =
         log.segments.iter().filter(|segment| segment.batches > 0).map(|segment| segment.end_offset).sum();
     let records_left = (log.valid.0 + 1).saturating_sub(log.first_lsn.0).max(1);

@@ -86,8 +86,8 @@ fn settle(verdict: &mut Verdict, timers: &Path, seed: u64) -> u64 {
     {
         return 0;
     }
-    let last_look = read_only::recovered(timers).and_then(|_| open_once_more(timers, seed));
-    let sound_after = |left| read_only::recovered(timers).map(|_| left);
+    let last_look = read_only::recovered(timers, |_| ()).and_then(|_| open_once_more(timers, seed));
+    let sound_after = |left| read_only::recovered(timers, |_| ()).map(|()| left);
     match last_look.and_then(sound_after) {
         Ok(Leftover { timers, dead }) => {
             verdict.finish(&dead);

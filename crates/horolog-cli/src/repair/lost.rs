@@ -31,7 +31,7 @@ pub(super) struct Sum {
 /// Goes through everything that is lost, in the order of the numbers.
 pub(super) fn for_each(
     dir: &Path,
-    found: &Salvaged,
+    found: &Salvaged<'_>,
     say: &mut dyn FnMut(Lost<'_>) -> Result<(), Trouble>,
 ) -> Result<Sum, Trouble> {
     let mut sum = Sum::default();

@@ -40,7 +40,7 @@ impl Report {
     }
 
     /// What is in the old directory, what of it can be kept, and what is lost.
-    pub(super) fn found(&mut self, dir: &Path, found: &Salvaged) -> Result<(), Trouble> {
+    pub(super) fn found(&mut self, dir: &Path, found: &Salvaged<'_>) -> Result<(), Trouble> {
         self.damage(dir, found)?;
         self.segments(&found.log.segments)?;
         self.kept(found)?;
@@ -49,7 +49,7 @@ impl Report {
         self.flush()
     }
 
-    fn damage(&mut self, dir: &Path, found: &Salvaged) -> Result<(), Trouble> {
+    fn damage(&mut self, dir: &Path, found: &Salvaged<'_>) -> Result<(), Trouble> {
         let misfit = found.misfit.iter().map(ToString::to_string);
         let damage: Vec<String> = found.log.damage.iter().map(ToString::to_string).chain(misfit).collect();
         if !self.json {
@@ -87,7 +87,7 @@ impl Report {
         self.line(&format!("\n{}", table(&["segment", "role", "LSN kept", "readable behind a gap"], &rows)))
     }
 
-    fn kept(&mut self, found: &Salvaged) -> Result<(), Trouble> {
+    fn kept(&mut self, found: &Salvaged<'_>) -> Result<(), Trouble> {
         let (kept, last, timers) = (found.kept, found.last, found.state.len());
         let evidence = found.log.evidence.filter(|evidence| evidence.durable.0 > kept.0);
         self.say(
@@ -135,7 +135,7 @@ impl Report {
     }
 
     /// The timers whose fate is in doubt.
-    fn timers(&mut self, found: &Salvaged, sum: &Sum) -> Result<(), Trouble> {
+    fn timers(&mut self, found: &Salvaged<'_>, sum: &Sum) -> Result<(), Trouble> {
         let present = Present::of(&found.state);
         if !sum.timers.is_empty() && !self.json {
             self.line(&format!("\ntimers that lost records name, as they were at LSN {}:", found.kept))?;
@@ -171,7 +171,12 @@ impl Report {
         )
     }
 
-    pub(super) fn written(&mut self, to: &Path, found: &Salvaged, done: &Repaired) -> Result<(), Trouble> {
+    pub(super) fn written(
+        &mut self,
+        to: &Path,
+        found: &Salvaged<'_>,
+        done: &Repaired,
+    ) -> Result<(), Trouble> {
         let Repaired { uuid, epoch_lsn, generation_floor } = *done;
         self.say(
             || {

@@ -14,8 +14,8 @@ use crate::read_only;
 use crate::render::{instant, say, table};
 
 pub(super) fn check(jobs: &[Job], dir: &Path) -> Result<u8, Trouble> {
-    let state = match read_only::recovered(dir) {
-        Ok(recovered) => Some(recovered.state),
+    let state = match read_only::recovered(dir, |found| found.state) {
+        Ok(state) => Some(state),
         // Only this is a first start: a directory that cannot be looked into may hold jobs.
         Err(Trouble::Storage(StorageError::NotFound { .. })) => None,
         Err(trouble) => return Err(trouble),

@@ -9,6 +9,7 @@
 mod bench_disk;
 mod drill;
 mod golden;
+mod many_files;
 mod repair;
 mod run;
 mod tools;

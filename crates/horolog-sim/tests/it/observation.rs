@@ -1,5 +1,7 @@
 //! What a test can see of what was done.
 
+use std::sync::Arc;
+
 use horolog_sim::{Errno, Fate, Fault, Pattern, SimDisk, Trigger};
 use horolog_storage::{Op, Storage};
 
@@ -68,7 +70,17 @@ fn open_files_bytes_and_the_largest_read_are_counted() {
     file.contents().unwrap();
     let counts = disk.counts();
     assert_eq!((counts.bytes_read, counts.largest_read, counts.open_handles), (1010, 1000, 1));
+    assert_eq!(counts.open_handles_max, 2);
     assert_eq!((disk.fork().counts().open_handles, disk.process_kill().counts().open_handles), (0, 0));
+}
+
+#[test]
+fn somebody_else_may_come_between_two_operations() {
+    let disk = Arc::new(synced(&[1; 1000]));
+    let theirs = Arc::clone(&disk);
+    disk.interrupt_after(1, move || theirs.rename("a", "b").unwrap());
+    assert!(disk.open("a").is_ok());
+    assert!(disk.open("a").is_err() && disk.open("b").is_ok());
 }
 
 #[test]

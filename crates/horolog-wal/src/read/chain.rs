@@ -1,6 +1,6 @@
 //! From the newest segment that META lists back to the first, along the LINKs.
 
-use horolog_storage::Contents;
+use horolog_storage::{Contents, Storage};
 
 use crate::error::{Corruption, LogError, LogFile, Lost};
 use crate::format::internal::{Link, LinkReason};
@@ -49,8 +49,8 @@ pub(crate) struct Part {
 
 impl Part {
     /// The bytes of the segment.
-    pub(crate) fn load(&self) -> Result<Contents, LogError> {
-        self.found.load(self.has_lock && !self.is_head)
+    pub(crate) fn load(&self, storage: &dyn Storage) -> Result<Contents, LogError> {
+        self.found.load(storage, self.has_lock && !self.is_head)
     }
 }
 
@@ -78,6 +78,7 @@ pub(crate) struct Head {
 ///
 /// `None` if the log has not begun: there is no META, or it says that the log was still being made.
 pub(crate) fn find_head(
+    storage: &dyn Storage,
     directory: &Directory,
     codec: u16,
     proof: &mut Proof,
@@ -86,12 +87,12 @@ pub(crate) fn find_head(
         return Ok(None);
     };
     proof.weigh(meta_evidence(meta));
-    refuse_unlisted(directory, meta, codec)?;
+    refuse_unlisted(storage, directory, meta, codec)?;
     let mut unused = Vec::new();
     for listed in meta.meta.listed.iter().rev() {
         let (found, header) = find_listed(directory, meta, listed)?;
         // Not mapped: another process may be writing it.
-        let bytes = match found.file.read_whole() {
+        let bytes = match found.read_whole(storage) {
             Err(_) if is_planted(Bug::ReadErrorIsEnd) => Vec::new(),
             read => read?,
         };
@@ -134,11 +135,16 @@ fn find_listed<'a>(
 
 /// A segment is listed before its first batch is written. One that is newer than all that are listed, and has such a
 /// batch, shows that the last updates of META are lost: no crash does that.
-fn refuse_unlisted(directory: &Directory, meta: &MetaFound, codec: u16) -> Result<(), LogError> {
+fn refuse_unlisted(
+    storage: &dyn Storage,
+    directory: &Directory,
+    meta: &MetaFound,
+    codec: u16,
+) -> Result<(), LogError> {
     let newest_listed = meta.meta.listed.last().map_or(0, |listed| listed.segment_id);
     for found in directory.segments.iter().rev().take_while(|found| found.id > newest_listed) {
         let Ok(header) = found.header else { continue };
-        let bytes = found.file.read_whole()?;
+        let bytes = found.read_whole(storage)?;
         if let Ok((_, link)) = first_batch(&mut Scan::new(&bytes, &header, codec)) {
             let evidence = link_evidence(found.id, link.prev_last_lsn);
             return Err(not_as_listed(found.id, 0, evidence, Fault::Unlisted).into());
@@ -225,6 +231,7 @@ fn part_of(found: &Found, header: SegmentHeader, link: Link, scan: &Scan<'_>) ->
 /// The segments before the head, newest first, each valid exactly up to where its successor was linked. `first` is the
 /// oldest: what its LINK names is gone, or never was.
 pub(crate) fn follow_links(
+    storage: &dyn Storage,
     directory: &Directory,
     head: &Part,
     first: u64,
@@ -235,7 +242,7 @@ pub(crate) fn follow_links(
     let mut linked_by = head.found.id;
     // Each LINK names a lower id than its own, so this ends.
     while link.prev_segment >= first {
-        let part = read_linked(directory, Boundary::named_by(&link), linked_by, codec)?;
+        let part = read_linked(storage, directory, Boundary::named_by(&link), linked_by, codec)?;
         link = part.link;
         linked_by = part.found.id;
         parts.push(part);
@@ -245,7 +252,13 @@ pub(crate) fn follow_links(
 
 /// Reads a segment up to the batch that ends at `end`. What lies behind is ignored for ever: it was copied forward, or
 /// it was never promised.
-fn read_linked(directory: &Directory, end: Boundary, linked_by: u64, codec: u16) -> Result<Part, LogError> {
+fn read_linked(
+    storage: &dyn Storage,
+    directory: &Directory,
+    end: Boundary,
+    linked_by: u64,
+    codec: u16,
+) -> Result<Part, LogError> {
     let corrupt = |offset, first, why| Corruption {
         segment: end.segment,
         offset,
@@ -256,7 +269,7 @@ fn read_linked(directory: &Directory, end: Boundary, linked_by: u64, codec: u16)
     let found = directory.find(end.segment).ok_or_else(|| corrupt(0, None, Fault::Missing))?;
     let header = found.header.map_err(|why| corrupt(0, None, why))?;
     let has_lock = directory.has_lock;
-    let bytes = found.load(has_lock)?;
+    let bytes = found.load(storage, has_lock)?;
     let mut scan = Scan::new(&bytes, &header, codec);
     let mut link = None;
     loop {

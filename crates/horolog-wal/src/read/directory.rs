@@ -1,7 +1,5 @@
 //! What lies in the directory: META, names and segment headers, before any batch is read.
 
-use std::sync::Arc;
-
 use horolog_storage::{Contents, File, LOCK_FILE, Storage};
 
 use super::meta::{META_FILE, META_TEMPORARY, MetaFound, read_meta};
@@ -34,12 +32,11 @@ pub(crate) struct Directory {
     snapshots: Vec<(u64, String)>,
 }
 
-/// A file with the name of a segment.
+/// A file with the name of a segment. It is not open: a log may have more segments than a process may have open files.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) id: u64,
     pub(crate) name: String,
-    pub(crate) file: Arc<dyn File>,
     pub(crate) header: Result<SegmentHeader, Fault>,
 }
 
@@ -175,14 +172,20 @@ impl Directory {
 
 impl Found {
     pub(crate) fn read(storage: &dyn Storage, id: u64, name: String) -> Result<Self, LogError> {
-        let file = storage.open_read_only(&name)?;
-        let header = read_header(&*file, id)?;
-        Ok(Self { id, name, file, header })
+        let header = read_header(&*storage.open_read_only(&name)?, id)?;
+        Ok(Self { id, name, header })
     }
 
-    /// The bytes of the file: mapped only if nobody writes it.
-    pub(crate) fn load(&self, is_still: bool) -> Result<Contents, LogError> {
-        Ok(if is_still { self.file.contents()? } else { self.file.read_whole()?.into() })
+    /// The bytes of the file: mapped only if nobody writes it. Without the lock the file may be gone by now, and never another
+    /// one's: an id is given once.
+    pub(crate) fn load(&self, storage: &dyn Storage, is_still: bool) -> Result<Contents, LogError> {
+        let file = storage.open_read_only(&self.name)?;
+        Ok(if is_still { file.contents()? } else { file.read_whole()?.into() })
+    }
+
+    /// The bytes of a file that somebody may be writing.
+    pub(crate) fn read_whole(&self, storage: &dyn Storage) -> Result<Vec<u8>, LogError> {
+        Ok(storage.open_read_only(&self.name)?.read_whole()?)
     }
 
     /// A later version's header is intact, and none of this program's business.

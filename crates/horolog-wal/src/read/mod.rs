@@ -1,5 +1,6 @@
 //! Reading a log: the directory, the head, the chain behind it, the verdict.
 
+mod anew;
 mod chain;
 mod directory;
 mod meta;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use horolog_storage::{Storage, StorageError};
 
+pub use self::anew::{read_anew, visit_log};
 pub(crate) use self::chain::{Boundary, Part};
 use self::chain::{Head, Unused};
 use self::directory::{Directory, Found};
@@ -29,9 +31,6 @@ use crate::lsn::Lsn;
 use crate::options::LogOptions;
 use crate::planted::{Bug, is_planted};
 
-/// How often the log is read again when it seems to be damaged.
-const TRIES: u32 = 5;
-
 /// Reads the whole log: finds the head, checks every byte up to the end, and gives the verdict.
 ///
 /// Takes no lock and writes nothing; opening, verifying and dumping all begin here. A log can be read while
@@ -45,19 +44,17 @@ const TRIES: u32 = 5;
 /// - [`LogError::MetaMissing`], [`LogError::MetaDamaged`]: nothing says which segments count.
 /// - [`LogError::NotALog`], [`LogError::ForeignSegment`], [`LogError::NewerVersion`], [`LogError::Unknown`]: this is not
 ///   a log this program may touch.
-pub fn read_log(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, LogError> {
-    let mut tries_left = TRIES;
+pub fn read_log<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<LogView<'a>, LogError> {
     let mut before = None;
-    loop {
-        tries_left -= 1;
-        match read_once(storage, options) {
-            Err(error) if tries_left > 0 => match Doubt::of(&error) {
-                Some(doubt) if before.as_ref() != Some(&doubt) => before = Some(doubt),
-                _ => return Err(error),
-            },
-            result => return result,
-        }
-    }
+    read_anew(
+        || read_once(storage, options),
+        |found| {
+            let doubt = found.as_ref().err().and_then(Doubt::of);
+            let is_new = doubt.is_some() && doubt != before;
+            before = doubt;
+            is_new
+        },
+    )
 }
 
 /// What a directory that is being written can look like for a moment.
@@ -82,17 +79,17 @@ impl Doubt {
     }
 }
 
-fn read_once(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, LogError> {
+fn read_once<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<LogView<'a>, LogError> {
     let directory = Directory::list(storage, options.has_lock)?;
     let mut proof = Proof::default();
-    let Some((head, unused)) = chain::find_head(&directory, options.codec, &mut proof)? else {
-        return Ok(view_without_head(directory, Vec::new(), &[], options.codec));
+    let Some((head, unused)) = chain::find_head(storage, &directory, options.codec, &mut proof)? else {
+        return Ok(view_without_head(storage, directory, Vec::new(), &[], options.codec));
     };
     proof.judge(head.part.last_lsn, blame(&head, &unused))?;
     let first = directory.meta.as_ref().map_or(0, |found| found.meta.first_segment);
-    let mut parts = match chain::follow_links(&directory, &head.part, first, options.codec) {
+    let mut parts = match chain::follow_links(storage, &directory, &head.part, first, options.codec) {
         Err(_) if is_planted(Bug::DamagedBegunAnew) => {
-            return Ok(view_without_head(directory, Vec::new(), &[], options.codec));
+            return Ok(view_without_head(storage, directory, Vec::new(), &[], options.codec));
         }
         linked => linked?,
     };
@@ -102,7 +99,7 @@ fn read_once(storage: &dyn Storage, options: &LogOptions) -> Result<LogView, Log
     } else {
         proof.durable()
     };
-    view_of(directory, head, parts, &unused, proven, options.codec)
+    view_of(storage, directory, head, parts, &unused, proven, options.codec)
 }
 
 /// Where records are missing if something proves more than the head holds: in the head, unless that is sealed; then the
@@ -116,14 +113,15 @@ fn blame(head: &Head, unused: &[Unused]) -> StopAt {
     }
 }
 
-fn view_of(
+fn view_of<'a>(
+    storage: &'a dyn Storage,
     directory: Directory,
     head: Head,
     mut parts: Vec<Part>,
     unused: &[Unused],
     durable: Lsn,
     codec: u16,
-) -> Result<LogView, LogError> {
+) -> Result<LogView<'a>, LogError> {
     let cut = cut_at(&head, durable)?;
     let (valid, torn_bytes, clean, engine_tick) =
         (head.part.last_lsn, head.torn_bytes, head.clean, head.engine_tick);
@@ -138,12 +136,18 @@ fn view_of(
         clean,
         engine_tick,
         cut,
-        ..view_without_head(directory, parts, unused, codec)
+        ..view_without_head(storage, directory, parts, unused, codec)
     })
 }
 
 /// What the directory and META say. Of a log that has not begun there is no more.
-fn view_without_head(directory: Directory, parts: Vec<Part>, unused: &[Unused], codec: u16) -> LogView {
+fn view_without_head<'a>(
+    storage: &'a dyn Storage,
+    directory: Directory,
+    parts: Vec<Part>,
+    unused: &[Unused],
+    codec: u16,
+) -> LogView<'a> {
     let (uuid, epoch) = directory.identity();
     let meta_bad_slots = directory.meta.as_ref().map_or(0, |found| found.bad_slots);
     LogView {
@@ -158,6 +162,7 @@ fn view_without_head(directory: Directory, parts: Vec<Part>, unused: &[Unused], 
         torn_bytes: 0,
         clean: false,
         engine_tick: 0,
+        storage,
         meta: directory.meta.map(|found| found.meta),
         parts,
         cut: Boundary::ORIGIN,

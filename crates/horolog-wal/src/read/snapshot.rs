@@ -41,7 +41,7 @@ pub(crate) fn identity_of(storage: &dyn Storage, name: &str) -> Result<Option<u1
     Ok(SnapshotHeader::decode(&block).map(|header| header.uuid))
 }
 
-impl LogView {
+impl LogView<'_> {
     /// The snapshots that count, as META says, newest first. Each may have rotted: [`LogView::for_each_section`] tells.
     pub fn snapshots(&self) -> impl Iterator<Item = SnapshotRef> + '_ {
         self.meta.iter().flat_map(|meta| meta.snapshots).flatten()
@@ -58,12 +58,11 @@ impl LogView {
     /// cannot be read.
     pub fn for_each_section<E>(
         &self,
-        storage: &dyn Storage,
         snapshot: &SnapshotRef,
         visit: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), VisitError<E>> {
         let name = snapshot_name(snapshot.id);
-        let file = match storage.open_read_only(&name) {
+        let file = match self.storage.open_read_only(&name) {
             Err(StorageError::NotFound { .. }) => {
                 return Err(damaged(snapshot, SnapshotDamage::Missing).into());
             }

@@ -1,5 +1,7 @@
 //! What reading found, and the way to the records.
 
+use horolog_storage::{Contents, Storage, StorageError};
+
 use crate::error::{Corruption, LogError, LogFile, Lost, VisitError};
 use crate::format::meta::Meta;
 use crate::format::record::RecordView;
@@ -61,10 +63,11 @@ pub struct SegmentReport {
 
 /// The facts of a log that was read, and the way to its records.
 ///
-/// The view keeps the segments of the log open: a writer that removes one takes nothing away from it.
+/// The view keeps no file open, however many segments there are: its records are read from the directory again. A writer that
+/// retires a segment takes them away.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct LogView {
+pub struct LogView<'a> {
     /// Whether there is a log at all.
     pub state: LogState,
     /// The identity of the log; 0 if it has none yet.
@@ -89,6 +92,8 @@ pub struct LogView {
     /// The highest engine tick of any batch of the head.
     pub engine_tick: u64,
 
+    /// Where it was read.
+    pub(crate) storage: &'a dyn Storage,
     /// META as it was read; `None` if there is none.
     pub(crate) meta: Option<Meta>,
     /// Oldest first.
@@ -138,7 +143,7 @@ impl<'a> Placed<'a> {
     }
 }
 
-impl LogView {
+impl LogView<'_> {
     /// The newest segment of the log; 0 if there is none.
     pub(crate) fn head_id(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.found.id)
@@ -162,8 +167,9 @@ impl LogView {
 
     /// Visits the records from `from` up to [`LogView::valid`], each once, in LSN order.
     ///
-    /// One segment is in memory at a time. Everything is checked again while it is read: what went bad since the view
-    /// was made is an error here. Without the lock that is [`LogError::ChangedMeanwhile`]: a writer may have retired the segment.
+    /// One segment is open and in memory at a time. Everything is checked again
+    /// while it is read: what went bad since the view was made is an error here. Without the lock that is
+    /// [`LogError::ChangedMeanwhile`]: a writer may have retired the segment. [`visit_log`](crate::visit_log) then goes on.
     ///
     /// # Errors
     ///
@@ -182,7 +188,7 @@ impl LogView {
         from: Lsn,
         visit: &mut dyn FnMut(Placed<'_>) -> Result<(), E>,
     ) -> Result<(), VisitError<E>> {
-        walk_batches(&self.parts, self.codec, from, &mut |segment, batch| {
+        walk_batches(self.storage, &self.parts, self.codec, from, &mut |segment, batch| {
             for (lsn, offset, view) in batch.records().filter(|(lsn, ..)| *lsn >= from) {
                 visit(Placed { segment, offset, lsn, view })?;
             }
@@ -193,13 +199,14 @@ impl LogView {
 
 /// Visits the batches of the parts that reach `from`, with their segments.
 pub(crate) fn walk_batches<E>(
+    storage: &dyn Storage,
     parts: &[Part],
     codec: u16,
     from: Lsn,
     visit: &mut dyn FnMut(u64, &Batch<'_>) -> Result<(), E>,
 ) -> Result<(), VisitError<E>> {
     for part in parts.iter().filter(|part| part.last_lsn >= from) {
-        let bytes = part.load()?;
+        let bytes = load(storage, part)?;
         let mut scan = Scan::new(&bytes, &part.header, codec);
         for _ in 0..part.batches {
             let batch = scan.next().map_err(|stop| changed(part, &scan, stop))?;
@@ -207,6 +214,19 @@ pub(crate) fn walk_batches<E>(
         }
     }
     Ok(())
+}
+
+/// The bytes of a segment that was there when the view was made.
+fn load(storage: &dyn Storage, part: &Part) -> Result<Contents, LogError> {
+    part.load(storage).map_err(|error| if part.has_lock { error } else { gone(part.found.id, error) })
+}
+
+/// A segment that was there without the lock, and is not any more, was retired.
+pub(crate) fn gone(segment: u64, error: LogError) -> LogError {
+    match error {
+        LogError::Storage(StorageError::NotFound { .. }) => LogError::ChangedMeanwhile { segment },
+        error => error,
+    }
 }
 
 /// What was valid when the view was made no longer is: the medium rots, or a writer has used the file again.

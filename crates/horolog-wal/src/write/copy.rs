@@ -68,7 +68,7 @@ impl LogCopy {
             recycled: None,
         };
         let made = blank.make(LogError::from)?;
-        let mut writer = begin(storage, &view, &options, &made, meta, 0);
+        let mut writer = begin(Arc::clone(&storage), &view, &options, &made, meta, 0);
         (writer.tail, writer.durable) = (base, base);
         let mut first = BatchBuf::new();
         push_link(&mut first, Boundary { last_lsn: base, ..Boundary::ORIGIN }, 1, LinkReason::Created);
@@ -100,7 +100,7 @@ impl LogCopy {
     /// # Errors
     ///
     /// [`LogError::Corruption`] if what was kept can no longer be read; [`LogError::Storage`] if it cannot be written.
-    pub fn copy(&mut self, salvage: &Salvage, upto: Lsn) -> Result<(), LogError> {
+    pub fn copy(&mut self, salvage: &Salvage<'_>, upto: Lsn) -> Result<(), LogError> {
         self.engine_tick = self.engine_tick.max(salvage.engine_tick);
         let copied = salvage.walk_kept(Lsn::ZERO, &mut |_, batch| {
             if batch.last_lsn > upto {

@@ -35,7 +35,7 @@ use crate::read::{LogState, LogView, Part, SegmentReport, read_meta, segment_nam
 /// [`LogError::Unknown`] if a later program wrote it that lets this one read and not write.
 pub fn open_writer(
     storage: Arc<dyn Storage>,
-    view: &LogView,
+    view: &LogView<'_>,
     options: &LogOptions,
     now_ms: u64,
 ) -> Result<(Writer, Syncer), LogError> {
@@ -76,7 +76,7 @@ pub fn open_writer(
 }
 
 /// A view that was made before another writer opened would lead to a second segment of the same id.
-fn check_view(storage: &dyn Storage, view: &LogView, options: &LogOptions) -> Result<(), LogError> {
+fn check_view(storage: &dyn Storage, view: &LogView<'_>, options: &LogOptions) -> Result<(), LogError> {
     let names = storage.list()?;
     let complete = view.segments.iter().all(|segment| names.contains(&segment.name));
     let meta = read_meta(storage)?.map(|found| found.meta);
@@ -97,7 +97,7 @@ fn check_view(storage: &dyn Storage, view: &LogView, options: &LogOptions) -> Re
 
 /// META comes first. Until it says that the log is active, all that is made is made again by the next opening; META too, for its
 /// name may never have become durable, and a segment without META would be refused.
-fn meta_before(storage: &Arc<dyn Storage>, view: &LogView) -> Result<Meta, LogError> {
+fn meta_before(storage: &Arc<dyn Storage>, view: &LogView<'_>) -> Result<Meta, LogError> {
     let begun = match &view.meta {
         Some(meta) if meta.state == MetaState::Active => return Ok(meta.clone()),
         Some(meta) => MetaWriter::place(Arc::clone(storage), Meta { seq: meta.seq + 1, ..meta.clone() })?,
@@ -107,7 +107,7 @@ fn meta_before(storage: &Arc<dyn Storage>, view: &LogView) -> Result<Meta, LogEr
 }
 
 /// The new segment is the truth.
-fn enthrone(meta: &mut Meta, view: &LogView, made: &Made, tail: Lsn) {
+fn enthrone(meta: &mut Meta, view: &LogView<'_>, made: &Made, tail: Lsn) {
     let id = made.header.segment_id;
     let goes_on = meta.state == MetaState::Active && view.cut.segment >= meta.first_segment;
     meta.first_segment = if goes_on { meta.first_segment } else { id };
@@ -126,7 +126,7 @@ pub(super) fn new_identity(storage: &dyn Storage) -> Result<u128, LogError> {
 
 /// What a dead process wrote and nobody proved durable is written again, to fresh blocks: the page cache may show
 /// bytes that a failed sync has lost.
-fn copy_undurable(view: &LogView, batch: &mut BatchBuf) -> Result<(), LogError> {
+fn copy_undurable(view: &LogView<'_>, batch: &mut BatchBuf) -> Result<(), LogError> {
     if is_planted(Bug::NothingCopied) {
         return Ok(());
     }
@@ -151,7 +151,7 @@ fn blocks_for(first: &BatchBuf, options: &LogOptions) -> Result<u32, LogError> {
 
 pub(super) fn begin(
     storage: Arc<dyn Storage>,
-    view: &LogView,
+    view: &LogView<'_>,
     options: &LogOptions,
     made: &Made,
     meta: MetaWriter,
@@ -192,7 +192,7 @@ fn linked(part: &Part) -> Linked {
 /// Removes what the new head does not lead to: half-made files, spares, burnt segments, and a head that was replaced. All
 /// of it was judged by the view, and what it held is durable in the new segment. A file with a damaged header is left
 /// alone: nobody knows whose it is. What cannot be removed now is found again by the next opening.
-fn tidy(storage: &dyn Storage, view: &LogView) {
+fn tidy(storage: &dyn Storage, view: &LogView<'_>) {
     let leads_to = |id: u64| id <= view.cut.segment && view.parts.iter().any(|part| part.found.id == id);
     let orphans = view.segments.iter().filter(|segment| is_ours(segment) && !leads_to(segment.id));
     for name in view.leftovers.iter().chain(orphans.map(|segment| &segment.name)) {

@@ -17,7 +17,8 @@ pub(crate) fn disk_of(files: &Files) -> SimDisk {
 /// What both say; it is an error if they differ.
 pub(crate) fn agreed(files: &Files, codec: u16) -> Result<Verdict, String> {
     let decoded = decode(files, codec);
-    let read = read_log(&disk_of(files), &options(codec));
+    let disk = disk_of(files);
+    let read = read_log(&disk, &options(codec));
     let told = match &read {
         Ok(view) => format!("{view:?}"),
         Err(error) => error.to_string(),
@@ -34,7 +35,7 @@ pub(crate) fn agreed(files: &Files, codec: u16) -> Result<Verdict, String> {
 }
 
 /// What the log's reader said, in the words of the decoder.
-fn verdict_of(read: Result<LogView, LogError>) -> Verdict {
+fn verdict_of(read: Result<LogView<'_>, LogError>) -> Verdict {
     match read {
         Ok(view) if view.state == LogState::Empty => Verdict::Empty,
         Ok(view) => Verdict::Log(log_of(&view)),
@@ -55,7 +56,7 @@ fn verdict_of(read: Result<LogView, LogError>) -> Verdict {
     }
 }
 
-fn log_of(view: &LogView) -> Log {
+fn log_of(view: &LogView<'_>) -> Log {
     let mut records = Vec::new();
     view.for_each_record::<()>(Lsn(1), &mut |it| {
         records.push(Record {

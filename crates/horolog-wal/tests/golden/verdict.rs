@@ -15,7 +15,7 @@ pub(crate) fn text(storage: &dyn Storage) -> String {
     }
 }
 
-fn facts(view: &LogView) -> String {
+fn facts(view: &LogView<'_>) -> String {
     let mut text = String::new();
     let state = match view.state {
         LogState::Empty => "empty",

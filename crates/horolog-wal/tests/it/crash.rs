@@ -45,7 +45,7 @@ fn live(disk: &Arc<SimDisk>, model: Model, acked: u64, seed: u64, steps: u64) ->
     }
 }
 
-fn facts(view: &LogView) -> (LogState, u64, u64, Model) {
+fn facts(view: &LogView<'_>) -> (LogState, u64, u64, Model) {
     (view.state, view.durable.0, view.valid.0, records(view))
 }
 
@@ -136,7 +136,8 @@ fn a_killed_process_loses_nothing_it_wrote() {
     for seed in 0..40 {
         let disk = mem(seed);
         let (model, _) = live(&disk, Vec::new(), 0, seed, 50);
-        let view = read(&disk.process_kill()).unwrap();
+        let found = disk.process_kill();
+        let view = read(&found).unwrap();
         assert_eq!(records(&view), model);
         assert_eq!(view.torn_bytes, 0);
     }

@@ -356,7 +356,7 @@ fn an_error_while_records_are_visited_is_told() {
     let history = rotated();
     let with_lock = LogOptions { has_lock: true, ..options() };
     let views = [read(&*history.disk), read_log(&*history.disk, &with_lock)].map(Result::unwrap);
-    let visit = |view: &LogView| match view.for_each_record::<()>(Lsn(1), &mut |_| Ok(())) {
+    let visit = |view: &LogView<'_>| match view.for_each_record::<()>(Lsn(1), &mut |_| Ok(())) {
         Err(horolog_wal::VisitError::Log(error)) => error,
         other => panic!("{other:?}"),
     };
@@ -455,7 +455,7 @@ fn what_is_read_beside_a_running_writer_is_a_prefix() {
     let mut rig = Rig::new(disk.clone());
     for _ in 0..60 {
         rig.append().unwrap();
-        let found: LogView = read(&*disk).unwrap();
+        let found: LogView<'_> = read(&*disk).unwrap();
         assert_eq!(found.valid, rig.writer.tail());
     }
 }

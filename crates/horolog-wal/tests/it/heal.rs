@@ -103,7 +103,8 @@ fn a_healed_log_holds_everything_that_was_applied() {
                 owner.write(500).unwrap();
                 owner.sync().unwrap();
             }
-            let view = read(&disk.power_cut(&mut || false)).unwrap();
+            let found = disk.power_cut(&mut || false);
+            let view = read(&found).unwrap();
             assert_eq!(records(&view), owner.model);
             assert_eq!(view.torn_bytes, 0);
         }
@@ -206,7 +207,8 @@ fn a_segment_that_cannot_be_made_when_it_is_needed_is_healed_like_a_failed_write
         owner.write(100).unwrap_err();
         assert!(owner.writer.is_poisoned(), "{op}");
         owner.heal().unwrap_or_else(|error| panic!("{op}: {error}"));
-        let view = read(&disk.power_cut(&mut || false)).unwrap();
+        let found = disk.power_cut(&mut || false);
+        let view = read(&found).unwrap();
         assert_eq!(records(&view), owner.model);
     }
 }
@@ -261,7 +263,8 @@ fn what_a_rotation_made_durable_is_not_written_twice() {
     owner.syncer.sync().unwrap_err();
     assert!(owner.kept.len() > 3 && owner.durable == Lsn(0));
     owner.heal().unwrap();
-    let view = read(&disk.power_cut(&mut || false)).unwrap();
+    let found = disk.power_cut(&mut || false);
+    let view = read(&found).unwrap();
     assert_eq!(records(&view), owner.model);
     let head = view.segments.last().unwrap();
     assert_eq!(head.first_lsn, Some(Lsn(owner.applied.0 - 1)), "only what came after the rotation");

@@ -495,7 +495,8 @@ fn a_real_directory_holds_a_log_over_several_lives() {
         (model, acked) = (rig.model, rig.acked);
         drop(guard);
     }
-    let view = read(&OsStorage::open_existing(dir.path().join("log")).unwrap()).unwrap();
+    let found = OsStorage::open_existing(dir.path().join("log")).unwrap();
+    let view = read(&found).unwrap();
     assert!(view.clean);
     check(&view, model, acked);
 }

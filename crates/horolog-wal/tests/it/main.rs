@@ -3,6 +3,7 @@
 #![cfg(test)]
 #![expect(clippy::cast_possible_truncation, reason = "random numbers are cut to size")]
 
+mod beside;
 mod crash;
 mod damage;
 mod format;

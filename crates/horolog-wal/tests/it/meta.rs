@@ -426,7 +426,8 @@ fn a_segment_of_an_opening_that_was_not_complete_is_burnt() {
         if Rig::open(again.clone(), rig.model.clone(), rig.acked, 1).is_ok() {
             break;
         }
-        let view = read(&again.process_kill()).unwrap();
+        let found = again.process_kill();
+        let view = read(&found).unwrap();
         if view.segments.last().unwrap().role == SegmentRole::Head && view.segments.len() > 1 {
             break;
         }

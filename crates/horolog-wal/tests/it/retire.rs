@@ -6,7 +6,7 @@ use horolog_wal::{LogView, Lsn, SegmentHeader, SegmentRole};
 use crate::rig::{Model, Rig, crashed, mem, read};
 
 /// What is left of a log must be the model from its first LSN on, and must hold all that was promised and not let go.
-fn check_rest(view: &LogView, model: &Model, retired_below: u64, acked: u64) {
+fn check_rest(view: &LogView<'_>, model: &Model, retired_below: u64, acked: u64) {
     assert!(view.first_lsn.0 <= retired_below.max(1), "{} and {retired_below}", view.first_lsn);
     let mut next = view.first_lsn;
     view.for_each_record::<()>(Lsn(1), &mut |record| {

@@ -47,7 +47,7 @@ impl Rig {
     ) -> Result<Self, LogError> {
         let view = read_log(&*storage, options)?;
         let model = check(&view, model, acked);
-        let (writer, syncer) = open_writer(storage, &view, options, 0)?;
+        let (writer, syncer) = open_writer(Arc::clone(&storage), &view, options, 0)?;
         let acked = model.len() as u64;
         assert_eq!(writer.tail(), Lsn(acked), "all that was valid is in the new segment");
         Ok(Self { writer, syncer, rng: Rng::new(seed), model, acked })
@@ -58,7 +58,7 @@ impl Rig {
         let view = read_log(&*storage, &options()).unwrap();
         assert!(view.valid.0 >= acked);
         model.truncate(view.valid.0 as usize);
-        let (writer, syncer) = open_writer(storage, &view, &options(), 0).unwrap();
+        let (writer, syncer) = open_writer(Arc::clone(&storage), &view, &options(), 0).unwrap();
         Self { writer, syncer, rng: Rng::new(1), acked: model.len() as u64, model }
     }
 
@@ -124,7 +124,7 @@ impl Rig {
 }
 
 /// All records of a view.
-pub(crate) fn records(view: &LogView) -> Model {
+pub(crate) fn records(view: &LogView<'_>) -> Model {
     let mut found: Model = Vec::new();
     view.for_each_record::<()>(Lsn(1), &mut |record| {
         assert_eq!(record.lsn, Lsn(found.len() as u64 + 1), "LSNs are dense");
@@ -138,7 +138,7 @@ pub(crate) fn records(view: &LogView) -> Model {
 
 /// A view must hold all that was promised and nothing that was not appended. Returns what it holds.
 #[track_caller]
-pub(crate) fn check(view: &LogView, model: Model, acked: u64) -> Model {
+pub(crate) fn check(view: &LogView<'_>, model: Model, acked: u64) -> Model {
     let found = records(view);
     assert!(found.len() as u64 >= acked, "{acked} promised, {} found", found.len());
     assert!(view.durable <= view.valid);
@@ -173,6 +173,6 @@ pub(crate) fn edit_meta(disk: &SimDisk, edit: impl Fn(&mut Meta)) {
     disk.put("META", &slots.concat());
 }
 
-pub(crate) fn read(storage: &dyn Storage) -> Result<LogView, LogError> {
+pub(crate) fn read(storage: &dyn Storage) -> Result<LogView<'_>, LogError> {
     read_log(storage, &options())
 }

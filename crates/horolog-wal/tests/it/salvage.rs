@@ -50,13 +50,13 @@ fn reopened() -> History {
     History { disk, model, ends }
 }
 
-fn look(disk: &SimDisk) -> Salvage {
+fn look(disk: &SimDisk) -> Salvage<'_> {
     salvage(disk, &options()).unwrap()
 }
 
 /// The kept records, which must be the first ones of the model.
 #[track_caller]
-fn kept(found: &Salvage, model: &Model) -> u64 {
+fn kept(found: &Salvage<'_>, model: &Model) -> u64 {
     let mut seen = Model::new();
     let visit = &mut |record: horolog_wal::Record<'_>| {
         assert_eq!(record.lsn, Lsn(seen.len() as u64 + 1), "LSNs are dense");
@@ -71,7 +71,7 @@ fn kept(found: &Salvage, model: &Model) -> u64 {
 
 /// All that can be read, each record as it was written.
 #[track_caller]
-fn readable(found: &Salvage, model: &Model) -> BTreeMap<u64, usize> {
+fn readable(found: &Salvage<'_>, model: &Model) -> BTreeMap<u64, usize> {
     let mut seen = BTreeMap::new();
     let visit = &mut |record: horolog_wal::Record<'_>| {
         let written = &model[record.lsn.0 as usize - 1];
@@ -85,7 +85,7 @@ fn readable(found: &Salvage, model: &Model) -> BTreeMap<u64, usize> {
 }
 
 /// A copy of what is kept, on a disk of its own.
-fn copied(found: &Salvage) -> Arc<SimDisk> {
+fn copied(found: &Salvage<'_>) -> Arc<SimDisk> {
     let disk = mem(77);
     let mut copy = LogCopy::begin(disk.clone(), &options(), Lsn(0)).unwrap();
     copy.copy(found, found.kept).unwrap();
@@ -101,7 +101,8 @@ fn all_of_a_sound_log_is_kept_and_its_copy_is_the_same_log_under_another_name() 
         assert_eq!((found.last, &found.damage[..]), (found.kept, &[][..]));
         assert!(found.segments.iter().all(|segment| segment.role == SalvageRole::Log));
 
-        let view = read(&*copied(&found)).unwrap();
+        let copy = copied(&found);
+        let view = read(&*copy).unwrap();
         assert_eq!(records(&view), history.model);
         assert!(view.clean && view.durable == view.valid && view.uuid != found.uuid);
         assert_eq!(view.engine_tick, read(&*history.disk).unwrap().engine_tick);

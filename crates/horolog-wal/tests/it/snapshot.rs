@@ -34,13 +34,9 @@ fn publish(rig: &mut Rig, number: u8) -> Result<(SnapshotRef, Lsn), LogError> {
     Ok((reference, sealed.publish(Lsn(rig.acked))?))
 }
 
-fn read_back(
-    view: &LogView,
-    disk: &dyn Storage,
-    snapshot: &SnapshotRef,
-) -> Result<Vec<Vec<u8>>, VisitError<()>> {
+fn read_back(view: &LogView<'_>, snapshot: &SnapshotRef) -> Result<Vec<Vec<u8>>, VisitError<()>> {
     let mut found = Vec::new();
-    view.for_each_section::<()>(disk, snapshot, &mut |section| {
+    view.for_each_section::<()>(snapshot, &mut |section| {
         found.push(section.to_vec());
         Ok(())
     })
@@ -48,9 +44,8 @@ fn read_back(
 }
 
 /// The snapshots that count, newest first, by what their sections say.
-fn numbers(view: &LogView, disk: &dyn Storage) -> Vec<u8> {
-    let read =
-        |it: SnapshotRef| read_back(view, disk, &it).unwrap_or_else(|error| panic!("{it:?}: {error:?}"));
+fn numbers(view: &LogView<'_>) -> Vec<u8> {
+    let read = |it: SnapshotRef| read_back(view, &it).unwrap_or_else(|error| panic!("{it:?}: {error:?}"));
     let found: Vec<_> = view.snapshots().map(read).collect();
     let number = |found: &Vec<Vec<u8>>| {
         let number = found[0][0];
@@ -75,7 +70,7 @@ fn a_published_snapshot_is_listed_and_its_sections_come_back() {
     assert_eq!(below, Lsn(0), "the log from its first record on is all that stands behind it");
     let view = read(&*disk).unwrap();
     assert_eq!(view.snapshots().collect::<Vec<_>>(), [snapshot]);
-    assert_eq!(numbers(&view, &*disk), [1]);
+    assert_eq!(numbers(&view), [1]);
     assert!(view.durable >= snapshot.end, "META's word is evidence");
 }
 
@@ -86,14 +81,14 @@ fn two_snapshots_count_and_the_third_takes_the_place_of_the_first() {
     let first = publish(&mut rig, 1).unwrap().0;
     let (second, below) = publish(&mut rig, 2).unwrap();
     assert_eq!(below, first.begin.next());
-    assert_eq!(numbers(&read(&*disk).unwrap(), &*disk), [2, 1]);
+    assert_eq!(numbers(&read(&*disk).unwrap()), [2, 1]);
     let below = publish(&mut rig, 3).unwrap().1;
     assert_eq!(below, second.begin.next());
-    assert_eq!(numbers(&read(&*disk).unwrap(), &*disk), [3, 2]);
+    assert_eq!(numbers(&read(&*disk).unwrap()), [3, 2]);
     assert_eq!(files(&disk), ["snap-0000000000000002.img", "snap-0000000000000003.img"]);
     let mut rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
     publish(&mut rig, 4).unwrap();
-    assert_eq!(numbers(&read(&*disk).unwrap(), &*disk), [4, 3], "over an opening");
+    assert_eq!(numbers(&read(&*disk).unwrap()), [4, 3], "over an opening");
 }
 
 #[test]
@@ -136,7 +131,7 @@ fn a_crash_at_any_step_leaves_the_old_pair_or_the_new_one() {
             let _ = publish(&mut rig, 3);
             let after = crashed(&disk, remains);
             let view = read(&*after).unwrap_or_else(|error| panic!("{halt} {remains}: {error}"));
-            match numbers(&view, &*after)[..] {
+            match numbers(&view)[..] {
                 [2, 1] => old += 1,
                 [3, 2] => new += 1,
                 ref other => panic!("{halt} {remains}: {other:?}"),
@@ -144,7 +139,7 @@ fn a_crash_at_any_step_leaves_the_old_pair_or_the_new_one() {
             let mut rig = Rig::open(after.clone(), rig.model, rig.acked, 1).unwrap();
             assert_eq!(files(&after).len(), 2, "{halt} {remains}: {:?}", files(&after));
             publish(&mut rig, 4).unwrap();
-            assert_eq!(numbers(&read(&*after).unwrap(), &*after)[0], 4);
+            assert_eq!(numbers(&read(&*after).unwrap())[0], 4);
         }
     }
     assert!(old > 50 && new > 20, "{old} old pairs, {new} new ones");
@@ -159,7 +154,7 @@ fn every_flipped_byte_of_a_snapshot_is_noticed() {
     let view = read(&*disk).unwrap();
     for at in 0..snapshot.bytes {
         disk.flip(name, at, 1 << (at % 8));
-        let damaged = read_back(&view, &*disk, &snapshot);
+        let damaged = read_back(&view, &snapshot);
         let said = matches!(
             damaged,
             Err(VisitError::Log(LogError::SnapshotDamaged {
@@ -170,7 +165,7 @@ fn every_flipped_byte_of_a_snapshot_is_noticed() {
         assert!(said, "{at}: {damaged:?}");
         disk.flip(name, at, 1 << (at % 8));
     }
-    assert_eq!(numbers(&view, &*disk), [1]);
+    assert_eq!(numbers(&view), [1]);
 }
 
 #[test]
@@ -187,7 +182,7 @@ fn a_snapshot_that_is_missing_cut_longer_or_another_one_is_told_as_such() {
             Some(bytes) => disk.put(name, bytes),
             None => disk.remove(name).unwrap(),
         }
-        match read_back(&view, &*disk, &snapshot) {
+        match read_back(&view, &snapshot) {
             Err(VisitError::Log(LogError::SnapshotDamaged { snapshot: 2, damage })) => damage,
             other => panic!("{other:?}"),
         }
@@ -205,7 +200,7 @@ fn a_snapshot_that_is_missing_cut_longer_or_another_one_is_told_as_such() {
     // Whole, with the right header, and other sections than META means.
     disk.put(name, &whole);
     let other = SnapshotRef { digest: snapshot.digest ^ 1, ..snapshot };
-    let found = read_back(&view, &*disk, &other);
+    let found = read_back(&view, &other);
     let is_digest =
         |it: &LogError| matches!(it, LogError::SnapshotDamaged { damage: SnapshotDamage::Digest, .. });
     assert!(matches!(found, Err(VisitError::Log(ref error)) if is_digest(error)));
@@ -224,7 +219,7 @@ fn a_rotten_snapshot_is_the_one_that_goes() {
     let mut rig = Rig { writer, syncer, ..rig };
     let (_, below) = publish(&mut rig, 3).unwrap();
     let view = read(&*disk).unwrap();
-    assert_eq!(numbers(&view, &*disk), [3, 1]);
+    assert_eq!(numbers(&view), [3, 1]);
     assert_eq!(below, view.snapshots().nth(1).unwrap().begin.next(), "all that the sound one needs is kept");
 }
 
@@ -247,7 +242,7 @@ fn an_error_of_the_file_ends_the_snapshot_and_not_the_log() {
             disk.clear_faults();
             if made.is_err() {
                 assert!(!rig.writer.is_poisoned(), "{fault:?} {after}");
-                assert_eq!(numbers(&read(&*disk).unwrap(), &*disk), [1], "{fault:?} {after}");
+                assert_eq!(numbers(&read(&*disk).unwrap()), [1], "{fault:?} {after}");
             }
             assert_eq!(
                 made.is_err() as usize + files(&disk).len(),
@@ -318,9 +313,9 @@ fn a_healed_log_keeps_its_snapshots() {
     disk.fail_next(Op::Sync, 0, Errno::Io);
     rig.syncer.sync().unwrap_err();
     rig.syncer = rig.writer.heal(&mut [], Lsn(rig.acked), 0).unwrap();
-    assert_eq!(numbers(&read(&*disk).unwrap(), &*disk), [2, 1]);
+    assert_eq!(numbers(&read(&*disk).unwrap()), [2, 1]);
     publish(&mut rig, 3).unwrap();
-    assert_eq!(numbers(&read(&*disk).unwrap(), &*disk), [3, 2]);
+    assert_eq!(numbers(&read(&*disk).unwrap()), [3, 2]);
 }
 
 /// META would contradict itself, in all four slots.
@@ -337,7 +332,7 @@ fn a_snapshot_out_of_its_turn_is_not_published() {
     file.append(&mut [0; 40], true).unwrap();
     let backwards = file.seal(Lsn(0)).unwrap().publish(Lsn(rig.acked)).unwrap_err();
     assert!(matches!(backwards, LogError::Misuse(Misuse::SnapshotOrder)), "{backwards}");
-    assert_eq!((numbers(&read(&*disk).unwrap(), &*disk), files(&disk).len()), (vec![2], 1));
+    assert_eq!((numbers(&read(&*disk).unwrap()), files(&disk).len()), (vec![2], 1));
     assert!(!rig.writer.is_poisoned());
 }
 

@@ -143,7 +143,8 @@ impl World {
         self.disk = Arc::new(image);
         self.pass_while_down(off_ms, is_kill);
         self.counts.crashes += 1;
-        let Some(found) = self.judge(&self.disk.clone(), promise)? else {
+        let disk = Arc::clone(&self.disk);
+        let Some(found) = self.judge(&disk, promise)? else {
             self.counts.verdict("a disk that lied: refused");
             return self.begin_anew();
         };
@@ -250,7 +251,7 @@ impl World {
     /// I1, I14: it is read, at least as far as was promised and as anything on it proves. I2: to the state of exactly one LSN.
     /// I4, I15: reading it again gives the same. I5: its LSNs are dense. I8: no more memory is asked for than for two of its
     /// largest files. I11: nothing is changed.
-    fn judge(&mut self, disk: &SimDisk, promise: Promise) -> Checked<Option<Recovered>> {
+    fn judge<'a>(&mut self, disk: &'a SimDisk, promise: Promise) -> Checked<Option<Recovered<'a>>> {
         self.counts.states += 1;
         let before = (disk.counts().mutations, disk.image_hash());
         self.hash.add(before.1);
@@ -281,7 +282,12 @@ impl World {
         }
     }
 
-    fn judge_found(&mut self, disk: &SimDisk, found: Recovered, promise: Promise) -> Checked<Recovered> {
+    fn judge_found<'a>(
+        &mut self,
+        disk: &SimDisk,
+        found: Recovered<'a>,
+        promise: Promise,
+    ) -> Checked<Recovered<'a>> {
         let valid = found.report.valid;
         self.hash.add(valid.0);
         let floor = promise.floor;
@@ -301,7 +307,7 @@ impl World {
     }
 
     /// I2: it is the state after exactly one record.
-    fn must_be_known(&mut self, found: &Recovered) -> Checked {
+    fn must_be_known(&mut self, found: &Recovered<'_>) -> Checked {
         let (valid, print) = (found.report.valid, Print::of(&found.state));
         let known = match self.prints.get(&valid.0) {
             Some(known) => *known == print,
@@ -451,7 +457,8 @@ impl World {
             let end = End { cut: cut % 3, keep: roll % 9, tear: roll / 9 % 3, roll, ..End::kill() };
             self.disk = Arc::new(end.image(&self.disk, 1));
             settled |= end.cut > 0;
-            let Some(found) = self.judge(&self.disk.clone(), *promise)? else { return Ok(None) };
+            let disk = Arc::clone(&self.disk);
+            let Some(found) = self.judge(&disk, *promise)? else { return Ok(None) };
             rows::in_opening(self, &found, shown);
             known = found.report.valid;
         }
@@ -490,7 +497,8 @@ impl World {
         self.must(well, Invariant::I10, || format!("an opening on a disk that may be full: {told:?}"))?;
         self.disk = Arc::new(self.disk.process_kill());
         self.disk.set_capacity_bytes(None);
-        let found = self.judge(&self.disk.clone(), Promise { exact, ..promise })?;
+        let disk = Arc::clone(&self.disk);
+        let found = self.judge(&disk, Promise { exact, ..promise })?;
         Ok(found.map(|found| found.report.valid))
     }
 
@@ -525,7 +533,8 @@ impl World {
             drop(opened);
             let exact = shown.then_some(known).filter(|_| !promise.may_refuse);
             self.disk = Arc::new(self.disk.process_kill());
-            let Some(found) = self.judge(&self.disk.clone(), Promise { exact, ..promise })? else {
+            let disk = Arc::clone(&self.disk);
+            let Some(found) = self.judge(&disk, Promise { exact, ..promise })? else {
                 return Ok(None);
             };
             known = found.report.valid;
@@ -678,7 +687,7 @@ fn is_io(error: &RecoveryError) -> bool {
 }
 
 /// I5: each record has the number after the one before.
-fn dense(found: &Recovered) -> bool {
+fn dense(found: &Recovered<'_>) -> bool {
     let mut last = found.log.first_lsn.0 - 1;
     let visited = found.log.for_each_record(horolog_wal::Lsn(1), &mut |record| {
         let follows = record.lsn.0 == last + 1;

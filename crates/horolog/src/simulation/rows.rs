@@ -51,7 +51,7 @@ pub(super) fn before(world: &mut World) {
 }
 
 /// What an image shows.
-pub(super) fn after(world: &mut World, disk: &SimDisk, found: &Recovered) {
+pub(super) fn after(world: &mut World, disk: &SimDisk, found: &Recovered<'_>) {
     let segments = &found.log.segments;
     let head = segments.iter().find(|it| it.role == SegmentRole::Head);
     let head_id = head.map_or(0, |head| head.id);
@@ -93,7 +93,7 @@ pub(super) fn after(world: &mut World, disk: &SimDisk, found: &Recovered) {
 }
 
 /// Of each snapshot that does not count, whether it is newer than those that do.
-fn unlisted_snapshots(files: &[(String, u64)], found: &Recovered) -> Vec<bool> {
+fn unlisted_snapshots(files: &[(String, u64)], found: &Recovered<'_>) -> Vec<bool> {
     let listed: Vec<u64> = found.log.snapshots().map(|it| it.id).collect();
     let id_of = |name: &str| u64::from_str_radix(name.strip_prefix("snap-")?.strip_suffix(".img")?, 16).ok();
     let unlisted = files.iter().filter_map(|(name, _)| id_of(name)).filter(|id| !listed.contains(id));
@@ -107,7 +107,7 @@ fn is_recycled(disk: &SimDisk, head_id: u64) -> bool {
 }
 
 /// What an opening that was cut short left.
-pub(super) fn in_opening(world: &mut World, found: &Recovered, shown: bool) {
+pub(super) fn in_opening(world: &mut World, found: &Recovered<'_>, shown: bool) {
     let head = found.log.segments.iter().find(|it| it.role == SegmentRole::Head);
     let is_new = head.is_some_and(|head| head.epoch > world.shown_epoch);
     if shown {

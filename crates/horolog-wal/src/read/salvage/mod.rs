@@ -39,9 +39,11 @@ use crate::lsn::Lsn;
 use crate::options::LogOptions;
 
 /// What can still be read of a log, and what is lost.
+///
+/// It keeps no file open: its records are read from the directory again.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Salvage {
+pub struct Salvage<'a> {
     /// The identity of the log; 0 if nothing says it.
     pub uuid: u128,
     /// The highest epoch of META or of any segment.
@@ -60,6 +62,7 @@ pub struct Salvage {
     /// The highest engine tick of any batch.
     pub engine_tick: u64,
 
+    storage: &'a dyn Storage,
     /// What is kept, oldest first.
     parts: Vec<Part>,
     /// From the first damage on, oldest first.
@@ -140,7 +143,7 @@ pub enum SalvageRole {
 ///
 /// As [`read_log`](super::read_log), but for damage: a file that cannot be read, a directory that is not a log's, one that
 /// a later program wrote. [`LogError::ForeignSegment`] if nothing says which of two logs is meant.
-pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvage, LogError> {
+pub fn salvage<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<Salvage<'a>, LogError> {
     salvage_behind(storage, options, Lsn::ZERO)
 }
 
@@ -150,17 +153,21 @@ pub fn salvage(storage: &dyn Storage, options: &LogOptions) -> Result<Salvage, L
 /// # Errors
 ///
 /// As [`salvage`].
-pub fn salvage_behind(storage: &dyn Storage, options: &LogOptions, base: Lsn) -> Result<Salvage, LogError> {
+pub fn salvage_behind<'a>(
+    storage: &'a dyn Storage,
+    options: &LogOptions,
+    base: Lsn,
+) -> Result<Salvage<'a>, LogError> {
     let slots = read_slots(storage)?;
     let found = slots.as_ref().and_then(MetaSlots::best);
     let meta = found.as_ref().map(|found| &found.meta);
     let mut surveys = segments(storage, meta, slots.is_none())?;
     let uuid = identity(&surveys, meta)?;
-    let mut reading = Reading::new(options.codec);
+    let mut reading = Reading::new(storage, options.codec);
     reading.meta(slots.as_ref(), found.as_ref(), surveys.is_empty());
     reading.put_aside_foreign(&mut surveys, uuid);
     for survey in &mut surveys {
-        survey.look(options.codec, &mut reading.proof)?;
+        survey.look(storage, options.codec, &mut reading.proof)?;
     }
     // A log that was being made has never held anything for anybody.
     let is_begun = meta.is_none_or(|meta| meta.state == MetaState::Active);
@@ -206,7 +213,7 @@ fn identity(surveys: &[Survey], meta: Option<&Meta>) -> Result<u128, LogError> {
     }
 }
 
-impl Salvage {
+impl Salvage<'_> {
     /// Visits the kept records from `from` on, each once, in LSN order.
     ///
     /// # Errors
@@ -236,7 +243,7 @@ impl Salvage {
         self.for_each_record(after.next(), visit)?;
         let mut before = after.max(self.kept);
         for behind in &self.behind {
-            behind.walk(self.codec, &mut |batch| {
+            behind.walk(self.storage, self.codec, &mut |batch| {
                 for record in records(behind.found.id, batch) {
                     // A later segment repeats what was not durable when it was begun.
                     if record.lsn > before {
@@ -274,7 +281,7 @@ impl Salvage {
         from: Lsn,
         visit: &mut dyn FnMut(u64, &Batch<'_>) -> Result<(), E>,
     ) -> Result<(), VisitError<E>> {
-        walk_batches(&self.parts, self.codec, from, visit)
+        walk_batches(self.storage, &self.parts, self.codec, from, visit)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reading the segments of the log one after the other, over damage and on.
 
+use horolog_storage::Storage;
+
 use super::survey::{Piece, Pieces, Survey, scan_of};
 use super::trunk::Step;
 use super::{Damage, DamageKind, Salvage, SalvageRole, SalvagedSegment};
@@ -13,9 +15,11 @@ use crate::read::directory::Found;
 use crate::read::meta::{MetaFound, MetaSlots};
 use crate::read::scan::Batch;
 use crate::read::verdict::{Proof, meta_evidence};
+use crate::read::view::gone;
 
 /// The log as far as it was read.
-pub(super) struct Reading {
+pub(super) struct Reading<'a> {
+    storage: &'a dyn Storage,
     codec: u16,
     pub(super) proof: Proof,
     damage: Vec<Damage>,
@@ -42,10 +46,11 @@ impl Behind {
     /// Visits the whole batches that count, over gaps.
     pub(super) fn walk<E>(
         &self,
+        storage: &dyn Storage,
         codec: u16,
         visit: &mut dyn FnMut(&Batch<'_>) -> Result<(), E>,
     ) -> Result<(), VisitError<E>> {
-        let bytes = self.found.file.read_whole().map_err(LogError::from)?;
+        let bytes = self.found.read_whole(storage).map_err(|error| gone(self.found.id, error))?;
         let mut pieces = Pieces::new(self.found.id, scan_of(&bytes, &self.header, codec));
         while let Some(piece) = pieces.next()? {
             match piece {
@@ -63,9 +68,10 @@ fn is_beyond(batch: &Batch<'_>, end: Option<Boundary>) -> bool {
     end.is_some_and(|end| batch.last_lsn > end.last_lsn)
 }
 
-impl Reading {
-    pub(super) fn new(codec: u16) -> Self {
+impl<'a> Reading<'a> {
+    pub(super) fn new(storage: &'a dyn Storage, codec: u16) -> Self {
         Self {
+            storage,
             codec,
             proof: Proof::default(),
             damage: Vec::new(),
@@ -135,7 +141,7 @@ impl Reading {
         end: Option<Boundary>,
     ) -> Result<(), LogError> {
         let id = survey.found.id;
-        let bytes = survey.found.file.read_whole()?;
+        let bytes = survey.found.read_whole(self.storage)?;
         let mut pieces = Pieces::new(id, scan_of(&bytes, header, self.codec));
         let mut behind = Behind { found: survey.found.clone(), header: *header, end, range: None };
         let (mut part, mut is_reached) = (None, false);
@@ -196,7 +202,7 @@ impl Reading {
         steps: &[Step],
         uuid: u128,
         meta: Option<&Meta>,
-    ) -> Salvage {
+    ) -> Salvage<'a> {
         let kept = self.parts.last().map_or(Lsn::ZERO, |part| part.last_lsn);
         let seen = self.behind.iter().filter_map(|behind| Some(behind.range?.1)).max();
         let last = kept.max(self.proof.durable()).max(seen.unwrap_or_default());
@@ -216,6 +222,7 @@ impl Reading {
             segments: surveys.iter().map(|survey| self.report(survey, steps)).collect(),
             engine_tick: surveys.iter().map(|survey| survey.engine_tick).max().unwrap_or(0),
             damage: self.damage,
+            storage: self.storage,
             parts: self.parts,
             behind: self.behind,
             codec: self.codec,

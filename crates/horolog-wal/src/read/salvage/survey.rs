@@ -35,7 +35,7 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Opens the file and finds a header to read it by; batches are looked at later.
+    /// Finds a header to read the file by; batches are looked at later.
     pub(super) fn begin(
         storage: &dyn Storage,
         id: u64,
@@ -46,7 +46,7 @@ impl Survey {
         found.check_known()?;
         let fault = found.header.err();
         if let Some(fault) = fault
-            && let Some(header) = mend(&found, fault, meta)?
+            && let Some(header) = mend(storage, &found, fault, meta)?
         {
             found.header = Ok(header);
         }
@@ -55,9 +55,14 @@ impl Survey {
     }
 
     /// Reads every batch there is, and weighs what all of them prove.
-    pub(super) fn look(&mut self, codec: u16, proof: &mut Proof) -> Result<(), LogError> {
+    pub(super) fn look(
+        &mut self,
+        storage: &dyn Storage,
+        codec: u16,
+        proof: &mut Proof,
+    ) -> Result<(), LogError> {
         let Ok(header) = self.found.header else { return Ok(()) };
-        let bytes = self.found.file.read_whole()?;
+        let bytes = self.found.read_whole(storage)?;
         let mut stamp_max = Lsn::ZERO;
         let scan = scan_of(&bytes, &header, codec);
         proof.weigh_strays(self.found.id, &scan);
@@ -94,11 +99,16 @@ fn confirms(link: &Link, batches: u64, stamp_max: Lsn) -> bool {
 }
 
 /// The header of a file whose length is wrong, or whose header is damaged and known from META.
-fn mend(found: &Found, fault: Fault, meta: Option<&Meta>) -> Result<Option<SegmentHeader>, LogError> {
+fn mend(
+    storage: &dyn Storage,
+    found: &Found,
+    fault: Fault,
+    meta: Option<&Meta>,
+) -> Result<Option<SegmentHeader>, LogError> {
     let bytes = match fault {
         // It is another segment's header.
         Fault::Segment(SegmentFault::Misplaced { .. }) => return Ok(None),
-        _ => found.file.read_whole()?,
+        _ => found.read_whole(storage)?,
     };
     let own = SegmentHeader::decode(&bytes).ok().filter(|header| header.segment_id == found.id);
     Ok(own.or_else(|| listed(found.id, &bytes, meta?)))
