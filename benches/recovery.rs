@@ -172,6 +172,9 @@ fn measure(c: &mut Criterion, kind: &str, count: usize, directory: TempDir) {
         );
     });
     group.finish();
+    let copy = linked(path);
+    let engine = Options::new().create(false).open(copy.path()).expect("an engine");
+    println!("recovery/{kind}/{}: once more: {}", size(count), engine.opening_times());
 }
 
 criterion_group! {

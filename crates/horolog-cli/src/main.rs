@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bar;
 mod bench_disk;
 mod drill;
 mod dump;

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use horolog::RecoveryError;
-use horolog_recovery::{Recovered, recover};
+use horolog_recovery::{Recovered, recover_watched};
 use horolog_storage::{OsStorage, Storage, StorageError};
 use horolog_wal::LogOptions;
 
+use crate::bar::RecoveryBar;
 use crate::error::Trouble;
 
 pub(crate) fn storage(dir: &Path) -> Result<OsStorage, StorageError> {
@@ -17,7 +18,10 @@ pub(crate) fn storage(dir: &Path) -> Result<OsStorage, StorageError> {
 /// the segments, so no option matters.
 pub(crate) fn recovered<T>(dir: &Path, look: impl FnOnce(Recovered<'_>) -> T) -> Result<T, Trouble> {
     let storage = storage(dir)?;
-    recover(&storage, &LogOptions::default()).map(look).map_err(|source| at(dir, source))
+    let bar = RecoveryBar::new();
+    let found = recover_watched(&storage, &LogOptions::default(), &mut |progress| bar.show(progress));
+    bar.end();
+    found.map(look).map_err(|source| at(dir, source))
 }
 
 pub(crate) fn at(dir: &Path, source: RecoveryError) -> Trouble {

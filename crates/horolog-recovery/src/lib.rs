@@ -16,6 +16,7 @@
 
 mod error;
 mod missed;
+mod progress;
 mod repair;
 mod replay;
 mod report;
@@ -23,7 +24,8 @@ mod snapshot;
 
 pub use error::RecoveryError;
 pub use missed::{Missed, place};
+pub use progress::{Progress, RecoveryStep};
 pub use repair::{RepairError, Repaired, Salvaged, salvage};
-pub use replay::{Recovered, recover, verify};
+pub use replay::{Recovered, recover, recover_watched, verify};
 pub use report::Report;
 pub use snapshot::{RottenSnapshot, SnapshotTrouble};

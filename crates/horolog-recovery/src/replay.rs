@@ -3,14 +3,18 @@
 use horolog_state::snapshot::Replay;
 use horolog_state::{Lsn, State, codec};
 use horolog_storage::Storage;
-use horolog_wal::{LogError, LogOptions, LogState, LogView, VisitError, read_anew, read_log};
+use horolog_wal::{LogError, LogOptions, LogState, LogView, VisitError, read_anew, read_log_watched};
 
 use crate::error::RecoveryError;
+use crate::progress::{Progress, RecoveryStep, Watched};
 use crate::report::Report;
 use crate::snapshot::{Base, RottenSnapshot, SnapshotTrouble, base};
 
 /// Record kinds from here on may be passed over by a version that does not know them.
 pub(crate) const SKIPPABLE_KIND_MIN: u8 = 0x80;
+
+/// After so many records it is told how far a replay is.
+const TOLD_EVERY: u64 = 1 << 14;
 
 /// What a directory holds.
 #[derive(Debug)]
@@ -31,8 +35,21 @@ pub struct Recovered<'a> {
 ///
 /// [`RecoveryError`]: nothing is skipped, guessed or repaired.
 pub fn recover<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<Recovered<'a>, RecoveryError> {
+    recover_watched(storage, options, &mut |_| ())
+}
+
+/// As [`recover`], and tells `watch` how far it is: often enough for a bar, and seldom enough to cost nothing.
+///
+/// # Errors
+///
+/// As there.
+pub fn recover_watched<'a>(
+    storage: &'a dyn Storage,
+    options: &LogOptions,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<Recovered<'a>, RecoveryError> {
     // Only without the lock: a writer uses a file again, or has removed it, that was just read.
-    read_anew(|| recover_once(storage, options), |found| !options.has_lock && has_changed(found))
+    read_anew(|| recover_once(storage, options, watch), |found| !options.has_lock && has_changed(found))
 }
 
 fn has_changed(found: &Result<Recovered<'_>, RecoveryError>) -> bool {
@@ -54,12 +71,33 @@ fn is_gone(rotten: &RottenSnapshot) -> bool {
     )
 }
 
-fn recover_once<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<Recovered<'a>, RecoveryError> {
-    let mut log = read_log(storage, options)?;
-    let Base { replay, snapshot, rotten } = base(&mut log)?;
-    let state = replay_behind(replay, &log)?;
+fn recover_once<'a>(
+    storage: &'a dyn Storage,
+    options: &LogOptions,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<Recovered<'a>, RecoveryError> {
+    let mut log = check(storage, options, watch)?;
+    let Base { replay, snapshot, rotten } = base(&mut log, watch)?;
+    let state = replay_behind(replay, &log, watch)?;
     let report = Report { snapshot, snapshots_rotten: rotten.len(), ..Report::new(&log, &state) };
     Ok(Recovered { state, log, report, rotten })
+}
+
+fn check<'a>(
+    storage: &'a dyn Storage,
+    options: &LogOptions,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<LogView<'a>, LogError> {
+    let step = RecoveryStep::Check;
+    let mut now = Progress { step, done: 0, total: 0 };
+    watch(now);
+    let log = read_log_watched(storage, options, &mut |done, total| {
+        now = Progress { step, done, total };
+        watch(now);
+    })?;
+    // Segments that are no part of the log have only their headers checked.
+    watch(Progress { done: now.total, ..now });
+    Ok(log)
 }
 
 /// Reads a directory as an opening would, and says what was found. An empty directory is sound.
@@ -72,11 +110,22 @@ pub fn verify(storage: &dyn Storage, options: &LogOptions) -> Result<Report, Rec
 }
 
 /// Puts the records of a log that are behind a replay's last one into its state.
-fn replay_behind(mut replay: Replay, log: &LogView<'_>) -> Result<State, RecoveryError> {
-    let first = horolog_wal::Lsn(replay.state().applied().0).next();
-    let visited = log.for_each_record(first, &mut |record| apply(&mut replay, &record));
+fn replay_behind(
+    mut replay: Replay,
+    log: &LogView<'_>,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<State, RecoveryError> {
+    let applied = replay.state().applied().0;
+    let total = log.valid.0.saturating_sub(applied);
+    let mut watched = Watched::begin(watch, RecoveryStep::Replay, total);
+    let visited = log.for_each_record(horolog_wal::Lsn(applied).next(), &mut |record| {
+        if record.lsn.0.is_multiple_of(TOLD_EVERY) {
+            watched.advance(TOLD_EVERY);
+        }
+        apply(&mut replay, &record)
+    });
     match visited {
-        Ok(()) => {}
+        Ok(()) => watched.end(),
         Err(VisitError::Log(error)) => return Err(error.into()),
         Err(VisitError::Visitor(error)) => return Err(error),
     }

@@ -8,6 +8,7 @@ use horolog_state::snapshot::{Replay, SnapshotFault, SnapshotLoader};
 use horolog_wal::{LogError, LogView, SnapshotRef, VisitError};
 
 use crate::error::RecoveryError;
+use crate::progress::{Progress, RecoveryStep, Watched};
 
 /// A snapshot that was passed over.
 #[derive(Debug, thiserror::Error)]
@@ -73,10 +74,10 @@ pub(crate) struct Base {
 /// # Errors
 ///
 /// [`RecoveryError::Incomplete`] if there is no snapshot to stand on, and the log does not begin with the first record.
-pub(crate) fn base(log: &mut LogView<'_>) -> Result<Base, RecoveryError> {
+pub(crate) fn base(log: &mut LogView<'_>, watch: &mut dyn FnMut(Progress)) -> Result<Base, RecoveryError> {
     let mut rotten = Vec::new();
     for snapshot in log.snapshots().collect::<Vec<_>>() {
-        match load(log, &snapshot) {
+        match load(log, &snapshot, watch) {
             Ok(replay) => return Ok(Base { replay, snapshot: Some(snapshot), rotten }),
             Err(SnapshotTrouble::File(error)) if !is_damage(&error) => return Err(error.into()),
             Err(why) => {
@@ -91,13 +92,22 @@ pub(crate) fn base(log: &mut LogView<'_>) -> Result<Base, RecoveryError> {
     Ok(Base { replay: Replay::new(), snapshot: None, rotten })
 }
 
-fn load(log: &LogView<'_>, snapshot: &SnapshotRef) -> Result<Replay, SnapshotTrouble> {
+fn load(
+    log: &LogView<'_>,
+    snapshot: &SnapshotRef,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<Replay, SnapshotTrouble> {
     if snapshot.begin.next() < log.first_lsn || log.valid < snapshot.end {
         return Err(SnapshotTrouble::Records { first: Lsn(log.first_lsn.0), last: Lsn(log.valid.0) });
     }
     let mut loader = SnapshotLoader::new(Lsn(snapshot.begin.0));
-    match log.for_each_section(snapshot, &mut |section| loader.section(section)) {
-        Ok(()) => {}
+    let mut watched = Watched::begin(watch, RecoveryStep::Snapshot, snapshot.bytes);
+    let mut take = |section: &[u8]| {
+        watched.advance(section.len() as u64);
+        loader.section(section)
+    };
+    match log.for_each_section(snapshot, &mut take) {
+        Ok(()) => watched.end(),
         Err(VisitError::Log(error)) => return Err(error.into()),
         Err(VisitError::Visitor(fault)) => return Err(fault.into()),
     }

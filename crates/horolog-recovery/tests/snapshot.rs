@@ -4,7 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use horolog_recovery::{
-    Recovered, RecoveryError, RepairError, Salvaged, SnapshotTrouble, recover, salvage, verify,
+    Recovered, RecoveryError, RecoveryStep, RepairError, Salvaged, SnapshotTrouble, recover, recover_watched,
+    salvage, verify,
 };
 use horolog_sim::{Errno, Fault, Pattern, Rng, SimDisk, Trigger};
 use horolog_state::snapshot::SnapshotWalk;
@@ -483,4 +484,28 @@ fn a_state_that_was_salvaged_is_written_without_the_files_it_was_read_from() {
     let again = reread(&new);
     assert_eq!(again.state.applied(), done.epoch_lsn);
     assert_eq!(payloads(&again.state), payloads(&life.state));
+}
+
+#[test]
+fn who_watches_is_told_each_step_from_its_beginning_to_its_end_and_never_less_than_before() {
+    let disk = Arc::new(SimDisk::new(3));
+    let mut life = Life::open(disk.clone(), 3);
+    life.steps(200);
+    life.snapshot();
+    life.steps(50);
+    life.sync();
+    drop(life);
+    let mut told = Vec::new();
+    let found = recover_watched(&*disk, &options(), &mut |progress| told.push(progress)).expect("sound");
+    for step in [RecoveryStep::Check, RecoveryStep::Snapshot, RecoveryStep::Replay] {
+        let of_it: Vec<_> = told.iter().filter(|progress| progress.step == step).collect();
+        let (first, last) = (of_it.first().expect("a beginning"), of_it.last().expect("an end"));
+        assert_eq!(first.done, 0, "{step:?}");
+        assert!(last.done == last.total && last.total > 0, "{step:?}: {last:?}");
+        assert!(of_it.windows(2).all(|pair| pair[0].done <= pair[1].done), "{step:?}");
+    }
+    assert!(told.is_sorted_by_key(|progress| progress.step));
+    let snapshot = found.report.snapshot.expect("it stands on one");
+    let replayed = told.last().expect("told").total;
+    assert_eq!(replayed, found.report.valid.0 - snapshot.begin.0);
 }

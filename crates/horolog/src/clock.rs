@@ -76,21 +76,22 @@ fn boottime_ns() -> u64 {
 /// Without a boot-time clock the process's own monotonic one stands in; the boot id is 0 then, so that no two processes
 /// ever compare theirs.
 #[cfg(not(target_os = "linux"))]
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads a monotonic clock")]
 fn boottime_ns() -> u64 {
+    monotonic_ns()
+}
+
+/// Nanoseconds since this was first asked: how long things take, and never when they are due.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads a monotonic clock")]
+pub(crate) fn monotonic_ns() -> u64 {
     use std::sync::OnceLock;
     use std::time::Instant;
     static START: OnceLock<Instant> = OnceLock::new();
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Milliseconds since this was first asked: how fast log segments fill, and nothing that anybody sees.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads a monotonic clock")]
+/// The same in milliseconds: how fast log segments fill.
 pub(crate) fn monotonic_ms() -> u64 {
-    use std::sync::OnceLock;
-    use std::time::Instant;
-    static START: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+    monotonic_ns() / 1_000_000
 }
 
 /// The two timelines of an open engine.

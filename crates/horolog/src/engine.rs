@@ -12,7 +12,7 @@ use horolog_storage::{LockGuard, OsStorage, Storage, StorageError};
 use horolog_wal::{LogOptions, read_anew};
 
 use crate::batch::{Batch, BatchOperation};
-use crate::clock::{Timelines, monotonic_ms};
+use crate::clock::{Timelines, monotonic_ms, monotonic_ns};
 use crate::due::{Due, NextDue};
 use crate::error::{
     BackupError, BatchError, BatchFault, CancelError, CompactError, HealError, NotScheduled, OpenError,
@@ -22,6 +22,7 @@ use crate::journal::{Opened, open_local};
 use crate::machine::{
     Applied, BatchRefusal, HealRefused, ITEMS_A_TURN, Level, Machine, MachineOptions, Opening, Operation,
 };
+use crate::opening::{Laps, OpeningTimes, Phase};
 use crate::options::Options;
 use crate::services::{Core, Services};
 use crate::shell::{Hand, Shell};
@@ -54,6 +55,7 @@ pub struct Engine {
     core: Arc<Core>,
     path: PathBuf,
     report: Report,
+    opening_times: OpeningTimes,
     /// Emptied by the shutdown.
     running: Mutex<Option<Running>>,
 }
@@ -123,7 +125,8 @@ impl Engine {
 
     fn open_storage(storage: Arc<dyn Storage>, path: &Path, options: &Options) -> Result<Self, OpenError> {
         let lock = storage.lock()?;
-        let opened = open_local(Arc::clone(&storage), path, options, monotonic_ms)?;
+        let mut laps = Laps::begin(monotonic_ns);
+        let opened = open_local(Arc::clone(&storage), path, options, monotonic_ms, &mut laps)?;
         let Opened { state, tick_len, epoch, journal, .. } = opened;
         let generation_floor = if opened.is_new { random_floor(&*storage)? } else { 0 };
         let times = options.clock.times();
@@ -147,14 +150,16 @@ impl Engine {
             items_a_turn: ITEMS_A_TURN,
             snapshot_log_bytes: SNAPSHOT_LOG_BYTES,
         };
+        laps.enter(Phase::Place);
         let machine = Machine::open(state, machine_options, opening, &timelines.now(times));
+        laps.enter(Phase::Begin);
         let services = Services::new(Arc::clone(&options.clock), timelines, journal, options.due_capacity);
         let core = Arc::new(Shell::new(machine, services));
         core.outside().belong_to(&core);
         begin_epoch(&core)?;
         let threads = start_threads(&core)?;
         let running = Mutex::new(Some(Running { threads, lock }));
-        Ok(Self { core, path: path.into(), report: opened.report, running })
+        Ok(Self { core, path: path.into(), report: opened.report, opening_times: laps.end(), running })
     }
 
     /// Schedules a timer and returns its id once its record is as safe as asked ([`Timer::durability`]).
@@ -365,6 +370,12 @@ impl Engine {
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// How long this opening took, and for what. Waiting for the lock is not in it.
+    #[must_use]
+    pub fn opening_times(&self) -> &OpeningTimes {
+        &self.opening_times
     }
 
     /// The directory.

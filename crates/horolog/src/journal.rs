@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use horolog_recovery::{Report, recover};
+use horolog_recovery::{Progress, Report, recover_watched};
 use horolog_state::{Lsn, State, TickLen};
 use horolog_storage::Storage;
 use horolog_wal::{
@@ -17,6 +17,7 @@ use horolog_wal::{
 
 use crate::error::OpenError;
 use crate::machine::{Batch, Job, JobError, Outcome, SnapshotStep};
+use crate::opening::{Laps, Phase};
 use crate::options::Options;
 use crate::sync::Mutex;
 
@@ -96,15 +97,21 @@ pub(crate) fn open_local(
     path: &Path,
     options: &Options,
     monotonic_ms: fn() -> u64,
+    laps: &mut Laps,
 ) -> Result<Opened, OpenError> {
     let log_options = log_options(options);
-    let recovered = recover(&*storage, &log_options)
+    let mut watch = |progress: Progress| {
+        laps.enter(Phase::Recovery(progress.step));
+        options.watcher.tell(progress);
+    };
+    let recovered = recover_watched(&*storage, &log_options, &mut watch)
         .map_err(|source| OpenError::Recovery { path: path.into(), source })?;
     let (state, log) = (recovered.state, recovered.log);
     if log.state == LogState::Empty && !options.create {
         return Err(OpenError::Empty { path: path.into() });
     }
     let tick_len = options.agree_on_tick_len(state.tick_len())?;
+    laps.enter(Phase::Link);
     let opened = horolog_wal::open_writer(Arc::clone(&storage), &log, &log_options, monotonic_ms())
         .map_err(|source| OpenError::Log { path: path.into(), source })?;
     let epoch = opened.0.epoch().max(state.epoch() + 1);

@@ -47,6 +47,7 @@ mod engine;
 mod error;
 mod journal;
 mod machine;
+mod opening;
 mod options;
 mod services;
 mod shell;
@@ -67,7 +68,9 @@ pub use error::{
     OpenError, OutcomeError, OutcomeFault, RescheduleError, ScheduleError, ScheduleFault, ShutdownError,
     Unavailable,
 };
-pub use horolog_recovery::{RecoveryError, RepairError, Report, RottenSnapshot, SnapshotTrouble};
+pub use horolog_recovery::{
+    Progress, RecoveryError, RecoveryStep, RepairError, Report, RottenSnapshot, SnapshotTrouble,
+};
 pub use horolog_state::{
     CancelOutcome, DeadReason, IfExists, Lsn, Misfire, Payload, Phase, RescheduleRefusal, ScheduleRefusal,
     StaleToken, TimerId, Token,
@@ -75,6 +78,7 @@ pub use horolog_state::{
 pub use horolog_storage::StorageError;
 pub use horolog_wal::{Corruption, LogError};
 pub use machine::{Applied, BatchRefusal, Failure, MissedSlots};
+pub use opening::OpeningTimes;
 pub use options::{BadOption, Options};
 pub use stats::{DeadInfo, Stats, TimerInfo};
 pub use ticket::{Pending, Ticket};

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use horolog_recovery::Progress;
 use horolog_state::{Limits, TickLen};
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Engine;
 use crate::error::OpenError;
+use crate::opening::Watcher;
 
 /// Options of an engine, each with a default that suits a service.
 ///
@@ -29,6 +31,7 @@ pub struct Options {
     pub(crate) segment_bytes_max: u64,
     pub(crate) create: bool,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) watcher: Watcher,
 }
 
 impl Default for Options {
@@ -68,6 +71,7 @@ impl Options {
             segment_bytes_max: 64 << 20,
             create: true,
             clock: Arc::new(SystemClock::new()),
+            watcher: Watcher::default(),
         }
     }
 
@@ -134,6 +138,22 @@ impl Options {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Who is told how far an opening is, on the thread that opens, before there is an engine. Default: nobody.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path();
+    /// let say = |progress: horolog::Progress| eprintln!("{:?}: {} of {}", progress.step, progress.done, progress.total);
+    /// let engine = horolog::Options::new().on_progress(say).open(path)?;
+    /// eprintln!("opened in {}", engine.opening_times());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn on_progress(mut self, watch: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.watcher = Watcher(Some(Arc::new(watch)));
         self
     }
 

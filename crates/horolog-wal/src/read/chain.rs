@@ -236,6 +236,7 @@ pub(crate) fn follow_links(
     head: &Part,
     first: u64,
     codec: u16,
+    note: &mut dyn FnMut(&Part),
 ) -> Result<Vec<Part>, LogError> {
     let mut parts = Vec::new();
     let mut link = head.link;
@@ -245,6 +246,7 @@ pub(crate) fn follow_links(
         let part = read_linked(storage, directory, Boundary::named_by(&link), linked_by, codec)?;
         link = part.link;
         linked_by = part.found.id;
+        note(&part);
         parts.push(part);
     }
     Ok(parts)

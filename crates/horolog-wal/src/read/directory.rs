@@ -170,6 +170,14 @@ impl Directory {
     }
 }
 
+impl Directory {
+    /// The sizes of all segments, by their headers.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        let headers = self.segments.iter().filter_map(|found| found.header.ok());
+        headers.map(|header| header.capacity_bytes()).sum()
+    }
+}
+
 impl Found {
     pub(crate) fn read(storage: &dyn Storage, id: u64, name: String) -> Result<Self, LogError> {
         let header = read_header(&*storage.open_read_only(&name)?, id)?;

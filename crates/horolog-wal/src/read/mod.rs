@@ -45,9 +45,22 @@ use crate::planted::{Bug, is_planted};
 /// - [`LogError::NotALog`], [`LogError::ForeignSegment`], [`LogError::NewerVersion`], [`LogError::Unknown`]: this is not
 ///   a log this program may touch.
 pub fn read_log<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<LogView<'a>, LogError> {
+    read_log_watched(storage, options, &mut |_, _| ())
+}
+
+/// As [`read_log`], and tells `watch` after each segment how many bytes of segment files are checked, and how many there are.
+///
+/// # Errors
+///
+/// As there.
+pub fn read_log_watched<'a>(
+    storage: &'a dyn Storage,
+    options: &LogOptions,
+    watch: &mut dyn FnMut(u64, u64),
+) -> Result<LogView<'a>, LogError> {
     let mut before = None;
     read_anew(
-        || read_once(storage, options),
+        || read_once(storage, options, watch),
         |found| {
             let doubt = found.as_ref().err().and_then(Doubt::of);
             let is_new = doubt.is_some() && doubt != before;
@@ -79,20 +92,31 @@ impl Doubt {
     }
 }
 
-fn read_once<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<LogView<'a>, LogError> {
+fn read_once<'a>(
+    storage: &'a dyn Storage,
+    options: &LogOptions,
+    watch: &mut dyn FnMut(u64, u64),
+) -> Result<LogView<'a>, LogError> {
     let directory = Directory::list(storage, options.has_lock)?;
+    let (mut done, total) = (0, directory.segment_bytes());
+    let mut note = |part: &Part| {
+        done += part.header.capacity_bytes();
+        watch(done, total);
+    };
     let mut proof = Proof::default();
     let Some((head, unused)) = chain::find_head(storage, &directory, options.codec, &mut proof)? else {
         return Ok(view_without_head(storage, directory, Vec::new(), &[], options.codec));
     };
     proof.judge(head.part.last_lsn, blame(&head, &unused))?;
+    note(&head.part);
     let first = directory.meta.as_ref().map_or(0, |found| found.meta.first_segment);
-    let mut parts = match chain::follow_links(storage, &directory, &head.part, first, options.codec) {
-        Err(_) if is_planted(Bug::DamagedBegunAnew) => {
-            return Ok(view_without_head(storage, directory, Vec::new(), &[], options.codec));
-        }
-        linked => linked?,
-    };
+    let mut parts =
+        match chain::follow_links(storage, &directory, &head.part, first, options.codec, &mut note) {
+            Err(_) if is_planted(Bug::DamagedBegunAnew) => {
+                return Ok(view_without_head(storage, directory, Vec::new(), &[], options.codec));
+            }
+            linked => linked?,
+        };
     parts.reverse();
     let proven = if is_planted(Bug::EvidenceIgnored) {
         proof.durable().min(head.part.last_lsn)
