@@ -5,17 +5,20 @@
 //! grown included, divided by the timers; with 64-byte payloads the 64 bytes are taken off. `left` is what is still there
 //! after all of them were cancelled, in all. What the system's allocator adds to each piece is not counted, and nothing is
 //! timed.
+//!
+//! Then, how often a thread that submits asks the allocator for memory, by the call: the timers are made beforehand. What is
+//! left are pages that are begun, one for hundreds of timers.
 #![expect(clippy::expect_used, clippy::panic, reason = "a bench stops at the first error")]
 
 use std::time::Duration;
 
 use horolog::{Durability, Engine, ScheduleError, Ticket, Timer, TimerId, Unavailable};
-use horolog_benches::counted::{Counted, OfAllThreads, Tally};
+use horolog_benches::counted::{AsksOfThisThread, Counted, OfAllThreads, Tally};
 use horolog_benches::{DAY_TICKS, HOUR_TICKS, Rng, directory, size};
 use horolog_wheel::{Tick, Timers};
 
 #[global_allocator]
-static MEMORY: Counted<OfAllThreads> = Counted::new();
+static MEMORY: Counted<(OfAllThreads, AsksOfThisThread)> = Counted::new();
 
 const SIZES: [usize; 5] = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -36,6 +39,24 @@ fn main() {
         let cells = cells.map(|bytes| format!(" {:.1} | {} KiB |", bytes.pending, bytes.left >> 10));
         println!("| {} |{}", size(count), cells.concat());
     }
+    let count = if is_test { 1_000 } else { 1_000_000 };
+    println!("\nallocations by the thread that submits {}: {}", size(count), asks(count));
+}
+
+/// How often the allocator is asked while so many timers are submitted.
+fn asks(count: usize) -> usize {
+    let (directory, mut rng) = (directory(), Rng::new());
+    let engine = Engine::open(directory.path()).expect("a new directory");
+    let timer = |_| Timer::after(DAY + Duration::from_millis(rng.below(HOUR_TICKS))).payload([0x5a; 64]);
+    let timers: Vec<Timer> = (0..count).map(timer).collect();
+    let (before, mut last) = (AsksOfThisThread::taken(), None);
+    for timer in timers {
+        let ticket = submit(&engine, timer, &mut last);
+        last = Some(ticket);
+    }
+    let asks = AsksOfThisThread::taken() - before;
+    settle(&engine, last);
+    asks
 }
 
 fn since(before: usize) -> usize {

@@ -35,8 +35,13 @@ pub struct OfThisThread;
 #[derive(Debug)]
 pub struct OfAllThreads;
 
+/// How often this thread asked for memory, and for more of it than it had: not bytes, but calls.
+#[derive(Debug)]
+pub struct AsksOfThisThread;
+
 thread_local! {
     static TAKEN: Cell<usize> = const { Cell::new(0) };
+    static ASKS: Cell<usize> = const { Cell::new(0) };
 }
 
 static TAKEN_BY_ALL: AtomicUsize = AtomicUsize::new(0);
@@ -58,6 +63,28 @@ impl Tally for OfAllThreads {
 
     fn taken() -> usize {
         TAKEN_BY_ALL.load(Ordering::Relaxed)
+    }
+}
+
+impl Tally for AsksOfThisThread {
+    fn count(more: usize, less: usize) {
+        ASKS.set(Self::taken() + usize::from(more > less));
+    }
+
+    fn taken() -> usize {
+        ASKS.get()
+    }
+}
+
+/// Two at once; each of them can be asked, and the first one speaks for both.
+impl<A: Tally, B: Tally> Tally for (A, B) {
+    fn count(more: usize, less: usize) {
+        A::count(more, less);
+        B::count(more, less);
+    }
+
+    fn taken() -> usize {
+        A::taken()
     }
 }
 
