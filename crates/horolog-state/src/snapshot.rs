@@ -24,7 +24,8 @@
 //!
 //! # Invariants
 //!
-//! 1. The sections of a snapshot hold each slot below the number of slots once, in order.
+//! 1. The sections of a snapshot hold each slot that there was at *begin* once, in order. A slot that came later was used by
+//!    records behind *begin* only, and all of these are applied.
 //! 2. No section is copied after the globals.
 //! 3. What [`Replay::apply`] is given is the record behind the last one, from *begin* on.
 

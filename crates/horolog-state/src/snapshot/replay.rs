@@ -92,7 +92,7 @@ impl Replay {
         self.state
     }
 
-    /// The last record that the copy of a slot has seen. A slot that the walk did not come to had not been used by then.
+    /// The last record that the copy of a slot has seen. A slot that no section has was not there when the walk began.
     fn seen(&self, slot: u32) -> Lsn {
         let at = self.pieces.partition_point(|piece| piece.end <= slot);
         self.pieces.get(at).map_or(Lsn::ZERO, |piece| piece.lsn)

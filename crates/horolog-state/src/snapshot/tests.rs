@@ -100,6 +100,13 @@ impl Life {
         }
     }
 
+    /// A timer in a slot of its own, as long as nothing is free.
+    fn put(&mut self) {
+        let id = self.state.slab_mut().reserve().expect("a slot");
+        let due = crate::DueTime { timeline: crate::Timeline::Civil, tick: crate::Tick(9) };
+        self.apply(&Record::Put(crate::Put { id, due, terms: None, payload: (b"").into() }));
+    }
+
     fn cancel(&mut self, id: TimerId) {
         if let CancelDecision { record: Some(record), .. } = decide::cancel(&self.state, id) {
             self.apply(&Record::Cancel(record));
@@ -262,6 +269,27 @@ fn the_sections_of_no_timer_at_all_are_the_globals() {
     assert!(!walk.step(&life.state, &mut section) && section.len() == len);
     let state = loaded(Lsn(1), &[section]).expect("sound").into_state();
     assert_eq!(picture(&state), picture(&life.state));
+}
+
+#[test]
+fn a_walk_ends_however_many_timers_come_meanwhile() {
+    let mut life = Life::new(3);
+    for _ in 0..10 {
+        life.put();
+    }
+    let (mut walk, mut sections) = (SnapshotWalk::with_slots_max(&life.state, 4), Vec::new());
+    let mut section = Vec::new();
+    while walk.step(&life.state, &mut section) {
+        sections.push(std::mem::take(&mut section));
+        assert!(sections.len() <= 4, "three for ten slots, and the globals");
+        for _ in 0..5 {
+            life.put();
+        }
+    }
+    let suffix = loaded(walk.begin(), &sections).expect("sound");
+    let short = replayed(suffix, &life.log).into_state();
+    assert_eq!((short.check(), short.len()), (Ok(()), 30));
+    assert_eq!(picture(&short), picture(&life.state));
 }
 
 #[test]

@@ -15,6 +15,9 @@ use crate::state::{DeadLetter, Facts, Phase, State};
 pub struct SnapshotWalk {
     begin: Lsn,
     next_slot: u32,
+    /// The slots there were when it began. Those that come later are in the records behind `begin`, so that a walk ends however
+    /// many timers come meanwhile.
+    slots: u32,
     /// Slots of a step at most: [`SECTION_SLOTS_MAX`] but in tests.
     slots_max: u32,
     end: Option<Lsn>,
@@ -28,7 +31,7 @@ impl SnapshotWalk {
     }
 
     pub(super) fn with_slots_max(state: &State, slots_max: u32) -> Self {
-        Self { begin: state.applied(), next_slot: 0, slots_max, end: None }
+        Self { begin: state.applied(), next_slot: 0, slots: state.slab().slots(), slots_max, end: None }
     }
 
     /// The last record applied when the walk began: a replay goes on behind it.
@@ -50,10 +53,11 @@ impl SnapshotWalk {
         if self.end.is_some() {
             return false;
         }
-        if self.next_slot < state.slab().slots() {
-            self.next_slot = state.append_slots(self.next_slot, self.slots_max, out);
+        if self.next_slot < self.slots {
+            let end = self.slots.min(self.next_slot.saturating_add(self.slots_max));
+            self.next_slot = state.append_slots(self.next_slot, end, out);
         } else {
-            state.append_globals(out);
+            state.append_globals(self.slots, out);
             self.end = Some(state.applied());
         }
         true
@@ -61,10 +65,9 @@ impl SnapshotWalk {
 }
 
 impl State {
-    /// Appends a section of slots from `first` on, and says which slot comes next.
-    fn append_slots(&self, first: u32, slots_max: u32, out: &mut Vec<u8>) -> u32 {
+    /// Appends a section of slots from `first` on, before `end`, and says which slot comes next.
+    fn append_slots(&self, first: u32, end: u32, out: &mut Vec<u8>) -> u32 {
         let start = out.len();
-        let end = self.slab().slots().min(first.saturating_add(slots_max));
         out.extend_from_slice(&[SLOTS, 0, 0, 0]);
         out.extend_from_slice(&first.to_le_bytes());
         let count_at = out.len();
@@ -125,11 +128,11 @@ impl State {
         self.dead_letters_from(slot).next().filter(|(id, _)| id.slot() == slot).map(|(_, letter)| letter)
     }
 
-    fn append_globals(&self, out: &mut Vec<u8>) {
+    fn append_globals(&self, slots: u32, out: &mut Vec<u8>) {
         let totals = self.totals();
         let reading = self.reading();
         out.extend_from_slice(&[GLOBALS, 0, 0, 0]);
-        out.extend_from_slice(&self.slab().slots().to_le_bytes());
+        out.extend_from_slice(&slots.to_le_bytes());
         let numbers = [
             self.applied().0,
             self.epoch(),
