@@ -1,5 +1,6 @@
 //! The disk as tests hold it: making one, ending its life, looking at it, and ordering faults.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -268,6 +269,16 @@ impl SimDisk {
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         self.state().file(name).map(|inode| inode.cache.to_vec())
+    }
+
+    /// The names and the bytes of all files, as programs see them.
+    #[must_use]
+    pub fn image(&self) -> BTreeMap<String, Vec<u8>> {
+        let state = self.state();
+        let files = state.sizes().map(|(name, _)| name);
+        files
+            .map(|name| (name.to_owned(), state.file(name).map_or_else(Vec::new, |it| it.cache.to_vec())))
+            .collect()
     }
 
     /// The bytes of a file as the device has them, flushed or not.

@@ -1,4 +1,4 @@
-//! A simulated disk and a simulated clock, for the tests of Horolog.
+//! A simulated disk and a simulated clock, for the tests of Horolog; and a second reader of directories, [`decoder`].
 //!
 //! [`SimDisk`] is a [`Storage`](horolog_storage::Storage) in memory: the same log and the same recovery run over it and
 //! over a real directory. It is the only simulation of a disk here; whatever may go wrong with one is ordered from it.
@@ -41,6 +41,7 @@ mod bytes;
 mod check;
 mod clock;
 mod crash;
+pub mod decoder;
 mod directory;
 mod disk;
 mod fault;

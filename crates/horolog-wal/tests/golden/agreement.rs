@@ -1,9 +1,9 @@
 //! Whether the log's reader and the decoder from the specification say the same of a directory.
 
 use horolog_sim::SimDisk;
-use horolog_wal::{LogError, LogState, LogView, Lsn, SegmentRole, read_log};
+use horolog_sim::decoder::{Corruption, Log, Lost, Record, Refusal, Role, Snapshot, Verdict, decode};
+use horolog_wal::{LogError, LogState, LogView, Lsn, SegmentRole, VisitError, read_log};
 
-use crate::decoder::{Corruption, Log, Record, Refusal, Role, Verdict, decode};
 use crate::hex::Files;
 use crate::owner::options;
 
@@ -18,9 +18,9 @@ pub(crate) fn disk_of(files: &Files) -> SimDisk {
 pub(crate) fn agreed(files: &Files, codec: u16) -> Result<Verdict, String> {
     let decoded = decode(files, codec);
     let disk = disk_of(files);
-    let read = read_log(&disk, &options(codec));
+    let read = read_log(&disk, &options(codec)).and_then(|view| Ok((snapshots_of(&view)?, view)));
     let told = match &read {
-        Ok(view) => format!("{view:?}"),
+        Ok((_, view)) => format!("{view:?}"),
         Err(error) => error.to_string(),
     };
     let verdict = verdict_of(read);
@@ -35,14 +35,16 @@ pub(crate) fn agreed(files: &Files, codec: u16) -> Result<Verdict, String> {
 }
 
 /// What the log's reader said, in the words of the decoder.
-fn verdict_of(read: Result<LogView<'_>, LogError>) -> Verdict {
+fn verdict_of(read: Result<(Vec<Snapshot>, LogView<'_>), LogError>) -> Verdict {
     match read {
-        Ok(view) if view.state == LogState::Empty => Verdict::Empty,
-        Ok(view) => Verdict::Log(log_of(&view)),
-        Err(LogError::Corruption(it)) => Verdict::Corruption(Corruption {
-            segment: it.segment,
-            lost: it.lost.first.zip(it.lost.last).map(|(first, last)| (first.0, last.0)),
-        }),
+        Ok((_, view)) if view.state == LogState::Empty => Verdict::Empty,
+        Ok((snapshots, view)) => Verdict::Log(Box::new(log_of(&view, snapshots))),
+        Err(LogError::Corruption(it)) => {
+            let offset = it.offset;
+            let lost = it.lost.first.zip(it.lost.last);
+            let lost = lost.map(|(first, last)| Lost { offset, first: first.0, last: last.0 });
+            Verdict::Corruption(Corruption { segment: it.segment, lost })
+        }
         Err(error) => Verdict::Refused(match error {
             LogError::NotALog { .. } => Refusal::NotALog,
             LogError::MetaMissing { .. } => Refusal::MetaMissing,
@@ -56,7 +58,26 @@ fn verdict_of(read: Result<LogView<'_>, LogError>) -> Verdict {
     }
 }
 
-fn log_of(view: &LogView<'_>) -> Log {
+/// What stands in the snapshots that count.
+fn snapshots_of(view: &LogView<'_>) -> Result<Vec<Snapshot>, LogError> {
+    let read = |it: horolog_wal::SnapshotRef| {
+        let mut sections = Vec::new();
+        let visited = view.for_each_section(&it, &mut |section| {
+            sections.push(section.to_vec());
+            Ok::<(), ()>(())
+        });
+        let sections = match visited {
+            Ok(()) => Some(sections),
+            Err(VisitError::Log(LogError::SnapshotDamaged { .. })) => None,
+            Err(VisitError::Log(error)) => return Err(error),
+            Err(VisitError::Visitor(())) => panic!("nobody refused"),
+        };
+        Ok(Snapshot { id: it.id, begin: it.begin.0, end: it.end.0, sections })
+    };
+    view.snapshots().map(read).collect()
+}
+
+fn log_of(view: &LogView<'_>, snapshots: Vec<Snapshot>) -> Log {
     let mut records = Vec::new();
     view.for_each_record::<()>(Lsn(1), &mut |it| {
         records.push(Record {
@@ -87,6 +108,7 @@ fn log_of(view: &LogView<'_>) -> Log {
         first: view.first_lsn.0,
         torn_bytes: view.torn_bytes,
         clean: view.clean,
+        snapshots,
         roles: view.segments.iter().map(|it| (it.id, role(it.role))).collect(),
         records,
     }

@@ -12,10 +12,10 @@ use std::sync::Once;
 use horolog_storage::OsStorage;
 
 use crate::agreement::{agreed, disk_of};
-use crate::decoder::{Role, Verdict};
 use crate::hex::{Files, unpack};
 use crate::scenes::{SCENES, Scene};
 use crate::verdict::text;
+use horolog_sim::decoder::{Base, Role, Verdict};
 
 fn path(scene: &Scene, file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/v0").join(scene.name).join(file)
@@ -98,21 +98,34 @@ fn a_decoder_written_from_the_specification_agrees_on_every_golden_directory() {
 /// The scenes are there for these; a remake that loses one of them would go unnoticed otherwise.
 #[test]
 fn the_golden_directories_are_what_they_are_called() {
-    let found = |name: &str| {
-        let scene = SCENES.iter().find(|scene| scene.name == name).unwrap();
-        agreed(&golden_files(scene), 0).unwrap()
-    };
+    let index = |name: &str| SCENES.iter().position(|scene| scene.name == name).unwrap();
+    let found = |name: &str| agreed(&golden_files(&SCENES[index(name)]), 0).unwrap();
     let log = |name: &str| match found(name) {
-        Verdict::Log(log) => log,
+        Verdict::Log(log) => *log,
         other => panic!("{name}: {other:?}"),
     };
     let roles = |name: &str| log(name).roles.into_iter().map(|(_, role)| role).collect::<Vec<_>>();
     assert_eq!(found("begun"), Verdict::Empty);
     assert_eq!((log("new").valid, log("clean").clean), (0, true));
     assert_eq!((log("torn").valid, log("torn").durable, log("torn").torn_bytes), (4, 4, 4096));
-    assert!(matches!(found("rotten"), Verdict::Corruption(it) if it.lost == Some((3, 4))));
+    assert!(
+        matches!(found("rotten"), Verdict::Corruption(it) if it.lost.map(|it| (it.first, it.last)) == Some((3, 4)))
+    );
     assert_eq!(log("poisoned-and-reopened").records.len(), 8);
     assert_eq!(roles("rotated"), [Role::Linked, Role::Linked, Role::Head, Role::Blank, Role::Blank]);
     assert_eq!(roles("healed"), [Role::Linked, Role::Head]);
     assert_eq!(log("full-meta-pair-torn").bad_slots, 2);
+    let snapshots = |name: &str| {
+        let log = log(name);
+        assert_eq!(log.first, 7, "{name}: the beginning was let go");
+        (log.base(), log.snapshots.iter().map(|it| (it.id, it.sections.is_some())).collect::<Vec<_>>())
+    };
+    for name in ["snapshots", "snapshot-half-made", "snapshot-not-listed"] {
+        assert_eq!(snapshots(name), (Base::Snapshot(2), vec![(2, true), (1, true)]), "{name}");
+    }
+    let has = |name: &str, file: &str| golden_files(&SCENES[index(name)]).contains_key(file);
+    assert!(has("snapshot-half-made", "snap-0000000000000003.img.tmp"));
+    assert!(has("snapshot-not-listed", "snap-0000000000000003.img"));
+    assert_eq!(snapshots("snapshot-rotten"), (Base::Snapshot(1), vec![(2, false), (1, true)]));
+    assert_eq!(snapshots("snapshots-rotten"), (Base::Nothing, vec![(2, false), (1, false)]));
 }

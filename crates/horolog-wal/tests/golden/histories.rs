@@ -8,23 +8,36 @@ use horolog_storage::Op;
 use horolog_wal::{LogError, Lsn};
 
 use crate::agreement::agreed;
-use crate::decoder::Verdict;
 use crate::hex::Files;
 use crate::owner::Owner;
-use crate::scenes::files_of;
+use horolog_sim::decoder::Verdict;
 
 const CODEC: u16 = 7;
 
 fn step(owner: &mut Owner, rng: &mut Rng) -> Result<(), LogError> {
-    match rng.below(13) {
+    match rng.below(14) {
         0..4 => owner.write(&records(rng)).and_then(|()| owner.sync()),
         4..8 => owner.write(&records(rng)),
         8 => owner.witness(),
         9 => owner.mark(false),
         10 => owner.prepare(),
         11 => owner.retire_below(Lsn(owner.durable.0 - owner.durable.0.min(rng.below(8)))),
+        12 => snapshot(owner, rng),
         _ => owner.sync(),
     }
+}
+
+/// The log does not know what stands in a section.
+fn snapshot(owner: &mut Owner, rng: &mut Rng) -> Result<(), LogError> {
+    let section = |rng: &mut Rng| {
+        let mut section = vec![0; rng.below(3000) as usize];
+        rng.fill(&mut section);
+        section
+    };
+    let sections: Vec<_> = (0..=rng.below(3)).map(|_| section(rng)).collect();
+    let begin = owner.durable;
+    let below = owner.snapshot(begin, &sections)?;
+    if rng.one_in(2) { owner.retire_below(below) } else { Ok(()) }
 }
 
 fn records(rng: &mut Rng) -> Vec<(u8, Vec<u8>)> {
@@ -141,7 +154,7 @@ fn is_recycled(bytes: &[u8]) -> bool {
 #[test]
 fn a_decoder_written_from_the_specification_agrees_on_histories_with_crashes_and_damage() {
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut recycled = 0;
+    let (mut recycled, mut whole, mut rotten) = (0, 0, 0);
     for seed in 0..200 {
         let mut rng = Rng::new(seed);
         let mut disk = Arc::new(SimDisk::new(seed));
@@ -149,9 +162,14 @@ fn a_decoder_written_from_the_specification_agrees_on_histories_with_crashes_and
         for life in 0..4 {
             live(&disk, &mut rng);
             disk = Arc::new(crash(&disk, &mut rng));
-            let files = files_of(&disk);
+            let files = disk.image();
             let mut check = |files: &Files, what: &str| match agreed(files, CODEC) {
-                Ok(verdict) => *seen.entry(class(&verdict)).or_default() += 1,
+                Ok(verdict) => {
+                    *seen.entry(class(&verdict)).or_default() += 1;
+                    let Verdict::Log(log) = verdict else { return };
+                    whole += log.snapshots.iter().filter(|it| it.sections.is_some()).count();
+                    rotten += log.snapshots.iter().filter(|it| it.sections.is_none()).count();
+                }
                 Err(differ) => panic!("seed {seed}, life {life}, {what}: {differ}"),
             };
             check(&files, "undamaged");
@@ -164,6 +182,7 @@ fn a_decoder_written_from_the_specification_agrees_on_histories_with_crashes_and
             old = files;
         }
     }
+    assert!(whole > 200 && rotten > 20, "{whole} whole snapshots, {rotten} that are not");
     assert!(recycled > 20, "{recycled} files were another segment's before");
     let classes = ["clean", "damaged", "empty", "lost at the end", "refused", "sound", "torn"];
     assert!(classes.iter().all(|class| seen.get(class).is_some_and(|times| *times >= 20)), "{seen:?}");

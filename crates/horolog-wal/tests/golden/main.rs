@@ -11,11 +11,11 @@
 )]
 
 mod agreement;
-mod decoder;
 mod golden;
 mod hex;
 mod histories;
 mod intact;
 mod owner;
 mod scenes;
+mod snapshots;
 mod verdict;

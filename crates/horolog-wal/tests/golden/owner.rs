@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use horolog_sim::SimDisk;
 use horolog_storage::Storage;
-use horolog_wal::{BatchBuf, LogError, LogOptions, Lsn, Stamp, Syncer, Writer, open_writer, read_log};
+use horolog_wal::{
+    BatchBuf, LogError, LogOptions, Lsn, SealedSnapshot, SnapshotFile, Stamp, Syncer, Writer, open_writer,
+    read_log,
+};
 
 pub(crate) struct Owner {
     pub(crate) writer: Writer,
@@ -64,6 +67,37 @@ impl Owner {
             self.writer.offer_spare(plan.prepare()?);
         }
         Ok(())
+    }
+
+    /// The file of a snapshot with these sections, the last of which ends it if `ends`.
+    pub(crate) fn begin_snapshot(
+        &mut self,
+        begin: Lsn,
+        sections: &[Vec<u8>],
+        ends: bool,
+    ) -> Result<SnapshotFile, LogError> {
+        let mut file = self.writer.plan_snapshot(begin).create()?;
+        for (at, section) in sections.iter().enumerate() {
+            let mut buffer = [&[0; SnapshotFile::FRAME_LEN][..], section].concat();
+            file.append(&mut buffer, ends && at + 1 == sections.len())?;
+        }
+        Ok(file)
+    }
+
+    /// A snapshot of everything applied that is whole and does not count yet.
+    pub(crate) fn seal_snapshot(
+        &mut self,
+        begin: Lsn,
+        sections: &[Vec<u8>],
+    ) -> Result<SealedSnapshot, LogError> {
+        self.begin_snapshot(begin, sections, true)?.seal(self.applied)
+    }
+
+    /// A snapshot that counts; gives below which LSN the log may be let go.
+    pub(crate) fn snapshot(&mut self, begin: Lsn, sections: &[Vec<u8>]) -> Result<Lsn, LogError> {
+        let sealed = self.seal_snapshot(begin, sections)?;
+        self.sync()?;
+        sealed.publish(self.durable)
     }
 
     /// Lets go of what is below `lsn`; the files wait to be used again.

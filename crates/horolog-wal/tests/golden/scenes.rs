@@ -11,6 +11,7 @@ use horolog_storage::Op;
 
 use crate::hex::Files;
 use crate::owner::Owner;
+use crate::snapshots;
 
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
@@ -19,7 +20,7 @@ pub(crate) struct Scene {
     make: fn(&Arc<SimDisk>) -> SimDisk,
 }
 
-pub(crate) const SCENES: [Scene; 9] = [
+pub(crate) const SCENES: [Scene; 14] = [
     Scene { name: "begun", story: "killed while the log was made: META says so", make: begun },
     Scene { name: "new", story: "opened for the first time, and nothing written", make: new },
     Scene { name: "clean", story: "three timers, one cancelled, one done; closed in order", make: clean },
@@ -45,28 +46,48 @@ pub(crate) const SCENES: [Scene; 9] = [
         story: "power was cut while META was updated: both slots of the pair are torn",
         make: full_meta_pair_torn,
     },
+    Scene {
+        name: "snapshots",
+        story: "two snapshots, and a log whose beginning was let go; closed in order",
+        make: snapshots::clean,
+    },
+    Scene {
+        name: "snapshot-half-made",
+        story: "killed while the third snapshot was written",
+        make: snapshots::half_made,
+    },
+    Scene {
+        name: "snapshot-not-listed",
+        story: "killed when the third snapshot had its name, before META listed it",
+        make: snapshots::not_listed,
+    },
+    Scene {
+        name: "snapshot-rotten",
+        story: "a bit of the newest snapshot flipped; the older one stands",
+        make: snapshots::rotten,
+    },
+    Scene {
+        name: "snapshots-rotten",
+        story: "a bit of each snapshot flipped, and nothing else holds the beginning of the log",
+        make: snapshots::both_rotten,
+    },
 ];
 
 impl Scene {
     /// Makes the directory anew.
     pub(crate) fn files(&self) -> Files {
         let seed = self.name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31) + u64::from(byte));
-        files_of(&(self.make)(&Arc::new(SimDisk::new(seed))))
+        (self.make)(&Arc::new(SimDisk::new(seed))).image()
     }
 }
 
-pub(crate) fn files_of(disk: &SimDisk) -> Files {
-    let names = disk.files().into_iter().map(|(name, _)| name);
-    names.map(|name| (name.clone(), disk.bytes(&name).expect("a file that is listed"))).collect()
-}
-
-fn encoded(record: &Record<'_>) -> (u8, Vec<u8>) {
+pub(crate) fn encoded(record: &Record<'_>) -> (u8, Vec<u8>) {
     let mut body = Vec::new();
     codec::encode(record, &mut body);
     (record.kind().code(), body)
 }
 
-fn epoch(epoch: u64) -> (u8, Vec<u8>) {
+pub(crate) fn epoch(epoch: u64) -> (u8, Vec<u8>) {
     let reading = ClockReading {
         wall_ns: 1_767_225_600_000_000_000,
         boottime_ns: 86_400_000_000_000,
@@ -78,17 +99,17 @@ fn epoch(epoch: u64) -> (u8, Vec<u8>) {
 }
 
 /// Timers of the first epoch have the generation 1002, one above each floor; those of the second, 1010.
-fn id(slot: u32, epoch: u64) -> TimerId {
+pub(crate) fn id(slot: u32, epoch: u64) -> TimerId {
     TimerId::new(slot, if epoch == 1 { 1002 } else { 1010 }).expect("an id")
 }
 
-fn put(slot: u32, epoch: u64) -> (u8, Vec<u8>) {
+pub(crate) fn put(slot: u32, epoch: u64) -> (u8, Vec<u8>) {
     let due = DueTime { timeline: Timeline::Civil, tick: Tick(4_102_444_800_000 + u64::from(slot)) };
     let payload = format!("order {slot}").into_bytes();
     encoded(&Record::Put(Put { id: id(slot, epoch), due, terms: None, payload: payload[..].into() }))
 }
 
-fn cancel(slot: u32) -> (u8, Vec<u8>) {
+pub(crate) fn cancel(slot: u32) -> (u8, Vec<u8>) {
     encoded(&Record::Cancel(Cancel { id: id(slot, 1) }))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use horolog_storage::Storage;
-use horolog_wal::{LogState, LogView, Lsn, read_log};
+use horolog_wal::{LogError, LogState, LogView, Lsn, SnapshotRef, VisitError, read_log};
 
 use crate::owner::options;
 
@@ -45,6 +45,24 @@ fn facts(view: &LogView<'_>) -> String {
             yes(it.sealed),
         );
     }
+    let mut stands = view.first_lsn <= Lsn(1);
+    for it in view.snapshots() {
+        let trouble = trouble(view, &it);
+        stands |= trouble.is_none();
+        let _ = writeln!(
+            text,
+            "snapshot {}: as of {} to {}, {} bytes, {} sections: {}",
+            it.id,
+            it.begin,
+            it.end,
+            it.bytes,
+            it.sections,
+            trouble.as_deref().unwrap_or("whole"),
+        );
+    }
+    if !stands {
+        let _ = writeln!(text, "incomplete: the log begins later, and no snapshot is whole");
+    }
     view.for_each_record::<()>(Lsn(1), &mut |it| {
         let (len, at) = (it.body.len(), it.offset);
         let _ = writeln!(
@@ -56,4 +74,13 @@ fn facts(view: &LogView<'_>) -> String {
     })
     .expect("a view that was just made");
     text
+}
+
+/// What is wrong with a snapshot.
+fn trouble(view: &LogView<'_>, snapshot: &SnapshotRef) -> Option<String> {
+    match view.for_each_section(snapshot, &mut |_| Ok::<(), ()>(())) {
+        Ok(()) => None,
+        Err(VisitError::Log(LogError::SnapshotDamaged { damage, .. })) => Some(damage.to_string()),
+        Err(error) => panic!("{error:?}"),
+    }
 }

@@ -1,76 +1,163 @@
 //! A decoder of directories as anybody would write it from `docs/format.md`, in any language: it knows no type of the
 //! log's and none of its code. The words are those of that page, and so is the order of the steps under "Reading".
+//!
+//! What two readers agree on, one of them written without the other, is what the page says: the tests of the log hold its reader
+//! to this one, and the simulation does with every damaged directory.
+#![expect(
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    reason = "it is a part of tests, which cut numbers to size that were checked before"
+)]
+
+mod bytes;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::{is_framed, u16_at, u32_at, u64_at, u128_at};
+use snapshot::{Entry, snapshot_id_in};
+pub use snapshot::{Extras, Globals, Recurrence, Sections, Slot, Snapshot, Terms, Timer};
+
 /// The names and the bytes of all files.
-pub(crate) type Files = BTreeMap<String, Vec<u8>>;
+pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// What a directory is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// No log was ever begun here, or one that never showed anything.
     Empty,
-    Log(Log),
+    /// A log that would be opened.
+    Log(Box<Log>),
+    /// Acknowledged records are damaged or gone.
     Corruption(Corruption),
+    /// It is refused for another reason.
     Refused(Refusal),
 }
 
 /// A log that would be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Log {
-    pub(crate) uuid: u128,
-    pub(crate) epoch: u64,
-    pub(crate) bad_slots: u32,
+pub struct Log {
+    /// Its identity.
+    pub uuid: u128,
+    /// The last opening of it.
+    pub epoch: u64,
+    /// Slots of META that are not valid.
+    pub bad_slots: u32,
     /// D.
-    pub(crate) durable: u64,
+    pub durable: u64,
     /// V.
-    pub(crate) valid: u64,
+    pub valid: u64,
     /// The first LSN that can be read.
-    pub(crate) first: u64,
-    pub(crate) torn_bytes: u64,
-    pub(crate) clean: bool,
-    /// By id.
-    pub(crate) roles: Vec<(u64, Role)>,
-    pub(crate) records: Vec<Record>,
+    pub first: u64,
+    /// Bytes behind V that are not blank.
+    pub torn_bytes: u64,
+    /// It was closed in order.
+    pub clean: bool,
+    /// What each file with the name of a segment is, by id.
+    pub roles: Vec<(u64, Role)>,
+    /// The snapshots that META lists, newest first.
+    pub snapshots: Vec<Snapshot>,
+    /// The records of the owner.
+    pub records: Vec<Record>,
 }
 
+/// Where the state of a log comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Base {
+    /// A snapshot, and the records behind it.
+    Snapshot(u64),
+    /// All records, from the first on.
+    Beginning,
+    /// The beginning was let go, and no snapshot is used: the directory is refused.
+    Nothing,
+}
+
+impl Log {
+    /// Which snapshot is used, if any.
+    #[must_use]
+    pub fn base(&self) -> Base {
+        let used = self.snapshots.iter().find(|it| {
+            let sections = it.sections.as_deref().and_then(Sections::decode);
+            self.first <= it.begin + 1
+                && it.end <= self.valid
+                && sections.is_some_and(|sections| sections.globals.end == it.end)
+        });
+        match used {
+            Some(snapshot) => Base::Snapshot(snapshot.id),
+            None if self.first <= 1 => Base::Beginning,
+            None => Base::Nothing,
+        }
+    }
+}
+
+/// What a segment is to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The newest that continues it.
     Head,
+    /// A LINK leads to it.
     Linked,
+    /// Listed, newer than the head, and unused.
     Blank,
+    /// Listed, newer than the head, and begun in vain.
     Burnt,
+    /// It says nothing.
     Unlisted,
 }
 
 /// A record of the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) lsn: u64,
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
-    pub(crate) body: Vec<u8>,
-    pub(crate) segment: u64,
-    pub(crate) offset: u64,
+pub struct Record {
+    /// Its number.
+    pub lsn: u64,
+    /// Its kind.
+    pub kind: u8,
+    /// Its flags.
+    pub flags: u8,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// The segment in which it lies.
+    pub segment: u64,
+    /// Where it begins there.
+    pub offset: u64,
 }
 
 /// Where acknowledged records are gone, and which, as far as numbers can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Corruption {
-    pub(crate) segment: u64,
-    /// V + 1 and D, if V is below D.
-    pub(crate) lost: Option<(u64, u64)>,
+pub struct Corruption {
+    /// The segment.
+    pub segment: u64,
+    /// There, if V is below D.
+    pub lost: Option<Lost>,
 }
 
+/// Records that are proven durable and cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub struct Lost {
+    /// Where in the segment they should have begun.
+    pub offset: u64,
+    /// V + 1.
+    pub first: u64,
+    /// D.
+    pub last: u64,
+}
+
+/// Why a directory is refused, if no record is damaged or gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Somebody's files.
     NotALog,
+    /// A log, and no META.
     MetaMissing,
+    /// No valid slot, or another length.
     MetaDamaged,
+    /// A later version.
     Newer,
+    /// A segment of another log.
     Foreign,
+    /// A bit, a kind or a number that this version does not know.
     Unknown,
+    /// D lies inside a batch.
     NotABoundary,
 }
 
@@ -100,9 +187,10 @@ const SEAL_KIND: u8 = 0xF1;
 const ROTATED: u8 = 2;
 
 /// Reads a directory whose owner encodes bodies with `codec`.
-pub(crate) fn decode(files: &Files, codec: u16) -> Verdict {
+#[must_use]
+pub fn decode(files: &Files, codec: u16) -> Verdict {
     match read(files, codec) {
-        Ok(log) => Verdict::Log(log),
+        Ok(log) => Verdict::Log(Box::new(log)),
         Err(End(verdict)) => verdict,
     }
 }
@@ -124,8 +212,11 @@ fn read(files: &Files, codec: u16) -> Result<Log, End> {
     let (durable, valid) = (durable(&meta, &segments, &head, first), head.last_lsn);
     if valid < durable {
         // A sealed head is whole: what is missing should have been in the segment that follows.
-        let segment = if head.sealed { newer[0].id } else { head.segment.id };
-        return Err(Corruption { segment, lost: Some((valid + 1, durable)) }.into());
+        let (segment, block) = if head.sealed { (newer[0].id, 1) } else { (head.segment.id, head.block) };
+        let offset = u64::from(block) * BLOCK as u64;
+        return Err(
+            Corruption { segment, lost: Some(Lost { offset, first: valid + 1, last: durable }) }.into()
+        );
     }
     if durable != first.last_lsn && !head.batches.iter().any(|batch| batch.last_lsn == durable) {
         return Err(Refusal::NotABoundary.into());
@@ -144,6 +235,11 @@ fn read(files: &Files, codec: u16) -> Result<Log, End> {
         torn_bytes,
         clean,
         roles: segments.iter().map(|(id, found)| (*id, role(*id, found.as_ref(), &meta, &chain))).collect(),
+        snapshots: meta
+            .snapshots
+            .iter()
+            .map(|entry| entry.read(files, meta.uuid))
+            .collect::<Result<_, _>>()?,
         records: chain.iter().rev().flat_map(Walk::records).collect(),
     })
 }
@@ -172,6 +268,8 @@ struct Meta {
     head_segment: u64,
     active: bool,
     listed: Vec<Listed>,
+    /// Newest first.
+    snapshots: Vec<Entry>,
 }
 
 struct Listed {
@@ -199,13 +297,15 @@ fn read_meta(files: &Files) -> Result<(Meta, u32), End> {
     newest.map(|meta| (meta, bad_slots)).ok_or(Refusal::MetaDamaged.into())
 }
 
+fn is_of_a_log(name: &str) -> bool {
+    id_in(name).or(snapshot_id_in(name)).is_some()
+}
+
 fn without_meta(files: &Files) -> End {
     let is_expected = |name: &str| {
-        name == "LOCK"
-            || name == "META.tmp"
-            || name.strip_suffix(".tmp").is_some_and(|it| id_in(it).is_some())
+        name == "LOCK" || name == "META.tmp" || name.strip_suffix(".tmp").is_some_and(is_of_a_log)
     };
-    if files.keys().any(|name| id_in(name).is_some()) {
+    if files.keys().any(|name| is_of_a_log(name)) {
         Refusal::MetaMissing.into()
     } else if files.keys().all(|name| is_expected(name)) {
         End(Verdict::Empty)
@@ -238,6 +338,7 @@ fn slot_of(slot: &[u8], place: u64) -> Option<Meta> {
         head_segment: u64_at(slot, 64),
         active: slot[104] == 2,
         listed,
+        snapshots: [512, 552].iter().filter_map(|at| Entry::of(&slot[*at..at + 40])).collect(),
     };
     let next_segment = u64_at(slot, 72);
     let ids: Vec<u64> = meta.listed.iter().map(|listed| listed.id).collect();
@@ -286,7 +387,10 @@ struct Segment<'a> {
 type Segments<'a> = BTreeMap<u64, Option<Segment<'a>>>;
 
 fn id_in(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix("seg-")?.strip_suffix(".wal")?;
+    id_of(name.strip_prefix("seg-")?.strip_suffix(".wal")?)
+}
+
+fn id_of(digits: &str) -> Option<u64> {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let id = (digits.len() == 16 && digits.bytes().all(is_digit)).then(|| u64::from_str_radix(digits, 16));
     id?.ok().filter(|id| (1..ID_END).contains(id))
@@ -634,32 +738,4 @@ fn link_of(body: &[u8]) -> Option<LinkBody> {
         reason: body[32],
     };
     (body.len() == 33 && body[32] <= 3).then(|| link(body))
-}
-
-// Bytes
-
-/// What is the same in every version of META's slots and of segment headers.
-fn is_framed(block: &[u8], magic: &[u8; 8]) -> bool {
-    let crc = crc32fast::hash(&block[..4088]);
-    block[..8] == *magic && u32_at(block, 4088) == crc && u32_at(block, 4092) == !crc
-}
-
-fn array<const LEN: usize>(bytes: &[u8], at: usize) -> [u8; LEN] {
-    bytes[at..at + LEN].try_into().expect("so many bytes")
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(array(bytes, at))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(array(bytes, at))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(array(bytes, at))
-}
-
-fn u128_at(bytes: &[u8], at: usize) -> u128 {
-    u128::from_le_bytes(array(bytes, at))
 }
