@@ -1,7 +1,8 @@
 //! Writes the seed corpora: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
 //!
 //! The same bytes each time. Headers and records are real ones, for the decoders; the other targets make sense of
-//! any bytes, so theirs are numbers from a fixed seed, long enough for a history.
+//! any bytes, so theirs are numbers from a fixed seed, long enough for a history. For directories there are histories besides
+//! that make snapshots and let the log before them go, which numbers rarely do.
 
 use std::fs;
 use std::io;
@@ -15,7 +16,7 @@ use horolog_state::{
 };
 use horolog_wal::{
     BatchFlags, BatchHeader, Context, Link, LinkReason, Listed, Lsn, Meta, MetaState, RECORD_HEADER_LEN,
-    Seal, SegmentHeader,
+    Seal, SegmentHeader, SnapshotRef,
 };
 
 fn main() -> io::Result<()> {
@@ -23,8 +24,11 @@ fn main() -> io::Result<()> {
     batch_decode(&fresh(&corpus, "batch_decode")?)?;
     meta_decode(&fresh(&corpus, "meta_decode")?)?;
     record_decode(&fresh(&corpus, "record_decode")?)?;
-    numbers(&fresh(&corpus, "open_damaged_dir")?, 24, 400)?;
-    numbers(&fresh(&corpus, "repair")?, 24, 400)?;
+    for target in ["open_damaged_dir", "repair"] {
+        let folder = fresh(&corpus, target)?;
+        numbers(&folder, 24, 400)?;
+        snapshots(&folder)?;
+    }
     numbers(&fresh(&corpus, "segment_reader")?, 24, 1_500)?;
     numbers(&fresh(&corpus, "wheel_ops")?, 12, 800)
 }
@@ -50,6 +54,38 @@ fn numbers(folder: &Path, files: usize, bytes: usize) -> io::Result<()> {
     for file in 0..files {
         let numbers: Vec<u8> = (0..bytes / 8).flat_map(|_| draw().to_le_bytes()).collect();
         fs::write(folder.join(format!("numbers-{file:02}")), numbers)?;
+    }
+    Ok(())
+}
+
+/// Histories with five snapshots, in the layout that `arbitrary` gives their steps: a count, and of each step its variant, as
+/// the place of a number among all u32, and its fields. Behind them one damage of each kind.
+fn snapshots(folder: &Path) -> io::Result<()> {
+    const STEPS: u32 = 11;
+    const DAMAGES: u32 = 11;
+    let variant = |nth: u32, of: u32| {
+        let place = (u64::from(nth) << 32).div_ceil(u64::from(of));
+        u32::try_from(place).unwrap_or(u32::MAX).to_le_bytes()
+    };
+    let put = |len: u16| [&variant(0, STEPS)[..], &[0], &len.to_le_bytes()].concat();
+    let sync = variant(3, STEPS).to_vec();
+    let snapshot =
+        |between: u8, retires: bool| [&variant(7, STEPS)[..], &[between, u8::from(retires)]].concat();
+    let ends = [
+        Vec::new(),
+        variant(8, STEPS).to_vec(),
+        [&variant(9, STEPS)[..], &[0x55; 8]].concat(),
+        [&variant(10, STEPS)[..], &[7]].concat(),
+    ];
+    for (damage, end) in (0..DAMAGES).zip(ends.iter().cycle()) {
+        let rounds =
+            (0..5).flat_map(|round| [put(4_000), put(100), sync.clone(), snapshot(round, round != 1)]);
+        let steps: Vec<_> =
+            rounds.chain([end.clone(), put(10), snapshot(1, true)]).filter(|step| !step.is_empty()).collect();
+        let count = u8::try_from(steps.len()).unwrap_or(u8::MAX);
+        let fields = [3, 5, 17, 1, 0, 0, 0];
+        let input = [&[count][..], &steps.concat(), &[1], &variant(damage, DAMAGES), &fields].concat();
+        fs::write(folder.join(format!("snapshots-{damage:02}")), input)?;
     }
     Ok(())
 }
@@ -105,11 +141,16 @@ fn batch_decode(folder: &Path) -> io::Result<()> {
     Seal { last_lsn: Lsn(7), chain: 5, blocks: vec![1, 2, 5] }.encode(&mut body);
     write("seal", 3, &body)?;
 
-    let segment = SegmentHeader { uuid: UUID, segment_id: 3, epoch: 2, salt: 99, capacity_blocks: 256 };
-    write("segment", 4, &segment.encode())
+    for (name, is_recycled) in [("segment", false), ("segment-recycled", true)] {
+        let (segment_id, epoch, salt, capacity_blocks) = (3, 2, 99, 256);
+        let header = SegmentHeader { uuid: UUID, segment_id, epoch, salt, capacity_blocks, is_recycled };
+        write(name, 4, &header.encode())?;
+    }
+    Ok(())
 }
 
-/// Slots as a writer makes them: of a log that is being made, of a fresh one, of one with spares, of a full list.
+/// Slots as a writer makes them: of a log that is being made, of a fresh one, of one with spares, of a full list, of one with
+/// two snapshots.
 fn meta_decode(folder: &Path) -> io::Result<()> {
     let listed = |segment_id| Listed { segment_id, salt: segment_id ^ 0x5a5a, capacity_blocks: 256 };
     let meta = |state, seq, head, count: u64| Meta {
@@ -132,7 +173,12 @@ fn meta_decode(folder: &Path) -> io::Result<()> {
     for (name, seq, count) in [("fresh", 3, 1), ("spares", 8, 3), ("full", 9, 16)] {
         fs::write(folder.join(name), meta(MetaState::Active, seq, 5, count).encode())?;
     }
-    Ok(())
+    let mut with_snapshots = meta(MetaState::Active, 10, 5, 2);
+    with_snapshots.snapshots = [2_u64, 1].map(|id| {
+        let (begin, end) = (Lsn(15 * id), Lsn(15 * id + 3));
+        Some(SnapshotRef { id, begin, end, bytes: 9_000, sections: 2, digest: 7 })
+    });
+    fs::write(folder.join("snapshots"), with_snapshots.encode())
 }
 
 /// Kind, then body: at least one record of each kind, with every option once there and once not.

@@ -10,7 +10,7 @@ mod rig;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use directory::{History, Input, records, row};
+use directory::{History, Input, picture, records, row};
 use horolog_recovery::{RepairError, Salvaged, recover, salvage};
 use horolog_sim::SimDisk;
 use horolog_state::{ClockReading, Epoch, Lsn, Record, TickLen};
@@ -31,15 +31,26 @@ fuzz_target!(|input: Input| {
 
 fn check_kept(found: &Salvaged<'_>, history: &History) {
     let mut kept = Vec::new();
+    let mut first = found.kept.0 + 1;
     let walked = found.log.for_each_record::<Infallible>(horolog_wal::Lsn(1), &mut |record| {
+        first = first.min(record.lsn.0);
         kept.push(row(record.kind, record.body));
         Ok(())
     });
     walked.expect("what was read a moment ago");
-    assert_eq!((kept.len() as u64, found.state.applied()), (found.kept.0, found.kept));
+    let last = first - 1 + kept.len() as u64;
+    match found.snapshot {
+        None => {
+            assert!(last == found.kept.0 && (kept.is_empty() || first == 1), "a log without its beginning")
+        }
+        // Where it has seen nothing behind its begin, nothing of the log is needed, and there may be less.
+        Some(_) => assert!(last <= found.kept.0),
+    }
+    assert_eq!(found.state.applied(), found.kept);
     assert!(found.misfit.is_none(), "{:?}", found.misfit);
     assert!(found.last >= found.kept);
-    assert!(history.records.starts_with(&kept), "kept what never counted");
+    assert!(history.behind(first - 1).starts_with(&kept), "kept what never counted");
+    assert_eq!(picture(&found.state), history.picture_at(found.kept.0));
 }
 
 fn check_readable(found: &Salvaged<'_>, history: &History) {
@@ -66,8 +77,9 @@ fn check_new(found: &Salvaged<'_>, history: &History) {
     let done = found.write(new.clone(), &options(), found.kept).expect("the disk works");
     let mut again = recover(&*new, &options()).expect("a repaired directory opens");
     let copied = records(&again.log);
-    assert_eq!(done.epoch_lsn.0, copied.len() as u64);
-    assert_eq!(copied[..copied.len() - 1], history.records[..copied.len() - 1]);
+    let before = again.log.first_lsn.0 - 1;
+    assert_eq!((done.epoch_lsn, done.epoch_lsn.0), (found.kept.next(), before + copied.len() as u64));
+    assert!(history.behind(before).starts_with(&copied[..copied.len() - 1]));
     for timer in found.state.timers().filter(|timer| !timer.doomed) {
         assert_eq!(again.state.view(timer.id).expect("it was kept").payload, timer.payload);
     }

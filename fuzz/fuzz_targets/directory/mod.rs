@@ -1,4 +1,5 @@
-//! Directories of timers that were written by the rules, with openings, rotations and crashes, and damage for them.
+//! Directories of timers that were written by the rules, with openings, rotations, snapshots, segments that were let go, and
+//! crashes; and damage for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -7,12 +8,13 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use horolog_recovery::recover;
 use horolog_sim::SimDisk;
+use horolog_state::snapshot::SnapshotWalk;
 use horolog_state::{
     Cancel, ClockReading, Deliver, DueTime, Epoch, Lsn, Put, Record, State, Tick, TickLen, Timeline, TimerId,
     codec,
 };
 use horolog_storage::Storage;
-use horolog_wal::{BatchBuf, LogError, LogView, Stamp, Syncer, Writer, open_writer};
+use horolog_wal::{BatchBuf, LogError, LogView, SnapshotFile, Stamp, Syncer, Writer, open_writer};
 
 use crate::rig::{self, BLOCK, List, options};
 
@@ -33,6 +35,8 @@ pub(crate) enum Step {
     Spare,
     /// META notes what is durable.
     Witness,
+    /// A snapshot is made, with so many batches between its sections; then the log may be let go that nobody needs any more.
+    Snapshot { between: u8, retires: bool },
     /// The process dies and another one opens the directory.
     Kill,
     /// The power fails, and a process opens the directory.
@@ -55,7 +59,7 @@ struct Life {
 /// A directory and everything that was ever done to it.
 pub(crate) struct History {
     pub(crate) disk: Arc<SimDisk>,
-    /// The records that count.
+    /// The records that count, from the first on: those too that were let go.
     pub(crate) records: Vec<Vec<u8>>,
     /// All that were ever written under a number.
     pub(crate) ever: BTreeMap<u64, BTreeSet<Vec<u8>>>,
@@ -70,7 +74,7 @@ pub(crate) fn row(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind], body].concat()
 }
 
-/// All records of a view.
+/// All records of a view that begins with `first_lsn`.
 pub(crate) fn records(view: &LogView<'_>) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let walked = view.for_each_record::<Infallible>(horolog_wal::Lsn(1), &mut |record| {
@@ -92,14 +96,40 @@ impl History {
             history.take(*step);
         }
         history.end();
-        history.records = records_of(&history.disk);
+        let disk = Arc::clone(&history.disk);
+        let found = recover(&*disk, &options()).expect("a crash is not damage");
+        history.settle(&found.log);
         history
+    }
+
+    /// What did not arrive never counted; all that did is what was written.
+    fn settle(&mut self, view: &LogView<'_>) {
+        self.records.truncate(view.valid.0 as usize);
+        assert_eq!(records(view), self.behind(view.first_lsn.0 - 1), "a crash makes nothing up");
+    }
+
+    /// The records behind an LSN.
+    pub(crate) fn behind(&self, lsn: u64) -> &[Vec<u8>] {
+        &self.records[lsn as usize..]
+    }
+
+    /// What the records up to an LSN make, whatever stands in a snapshot: all that callers could see.
+    pub(crate) fn picture_at(&self, lsn: u64) -> String {
+        let mut state = State::new();
+        for (lsn, record) in (1..).zip(&self.records[..lsn as usize]) {
+            let record = codec::decode(record[0], &record[1..]).expect("it was written");
+            let effect = state.apply(Lsn(lsn), &record).expect("it fitted");
+            record.timer().filter(|_| effect.free).into_iter().for_each(|id| state.free(id));
+        }
+        picture(&state)
     }
 
     /// Begins a life: what a process does that opens the directory.
     fn open(&mut self) {
-        let Ok(found) = recover(&*self.disk, &options()) else { return };
-        let Ok((writer, syncer)) = open_writer(self.disk.clone(), &found.log, &options(), 0) else { return };
+        let disk = Arc::clone(&self.disk);
+        let Ok(found) = recover(&*disk, &options()) else { return };
+        self.settle(&found.log);
+        let Ok((writer, syncer)) = open_writer(disk.clone(), &found.log, &options(), 0) else { return };
         let acked = found.log.valid.0;
         self.life = Some(Life { writer, syncer, state: found.state, acked, ended: Vec::new() });
         self.epochs += 1;
@@ -118,7 +148,9 @@ impl History {
             let mut body = Vec::new();
             codec::encode(record, &mut body);
             batch.push(record.kind().code(), 0, |out| out.extend_from_slice(&body));
-            self.ever.entry(lsn.0).or_default().insert(row(record.kind().code(), &body));
+            let written = row(record.kind().code(), &body);
+            self.ever.entry(lsn.0).or_default().insert(written.clone());
+            self.records.push(written);
             self.ids.extend(record.timer());
             let effect = life.state.apply(lsn, record).expect("it was made to fit");
             life.ended.extend(record.timer().filter(|_| effect.free));
@@ -156,6 +188,7 @@ impl History {
             Step::Sync => self.sync(),
             Step::Mark { clean } => life.writer.mark(acked, 0, clean).and_then(|_| life.syncer.sync()),
             Step::Witness => life.syncer.witness(acked),
+            Step::Snapshot { between, retires } => self.snapshot(between % 3, retires),
             Step::Spare => rig::offer_spare(&mut life.writer),
             Step::HaltAfter { changes } => {
                 self.disk.halt_after(u64::from(changes % 32));
@@ -201,6 +234,32 @@ impl History {
         self.write(&[Record::Deliver(deliver)])
     }
 
+    fn snapshot(&mut self, between: u8, retires: bool) -> Result<(), LogError> {
+        let Some(life) = &mut self.life else { return Ok(()) };
+        let mut walk = SnapshotWalk::new(&life.state);
+        let mut file = life.writer.plan_snapshot(horolog_wal::Lsn(walk.begin().0)).create()?;
+        loop {
+            let Some(life) = &mut self.life else { return Ok(()) };
+            let mut buffer = vec![0; SnapshotFile::FRAME_LEN];
+            if !walk.step(&life.state, &mut buffer) {
+                break;
+            }
+            file.append(&mut buffer, walk.end().is_some())?;
+            if walk.end().is_none() {
+                (0..between).try_for_each(|_| self.put(1, 8))?;
+            }
+        }
+        let sealed = file.seal(horolog_wal::Lsn(walk.end().expect("it ended").0))?;
+        self.sync()?;
+        let Some(life) = &mut self.life else { return Ok(()) };
+        let below = sealed.publish(horolog_wal::Lsn(life.acked))?;
+        if let Some(plan) = life.writer.retire_below(below).filter(|_| retires) {
+            let retired = plan.carry_out()?;
+            life.writer.offer_retired(retired);
+        }
+        Ok(())
+    }
+
     /// The process is gone; the system lives on, and the disk works.
     fn end(&mut self) {
         self.life = None;
@@ -214,8 +273,10 @@ impl History {
     }
 }
 
-fn records_of(disk: &SimDisk) -> Vec<Vec<u8>> {
-    records(&recover(disk, &options()).expect("a crash is not damage").log)
+/// Everything that callers could see.
+pub(crate) fn picture(state: &State) -> String {
+    let timers: Vec<_> = state.timers().map(|timer| format!("{timer:?}")).collect();
+    format!("{timers:?} {:?} {} {}", state.totals(), state.applied(), state.epoch())
 }
 
 /// What may happen to a directory that nobody has open.
@@ -290,7 +351,11 @@ impl Damage {
                 edit(other.0, &|bytes| bytes[other.2..other.2 + BLOCK].copy_from_slice(first))
             }),
             Self::CopyFile { from, to } => name_of(from).and_then(|name| {
-                disk.put(&format!("seg-{:016x}.wal", u64::from(to)), &disk.bytes(&name)?);
+                let copy = match name.ends_with(".img") {
+                    true => format!("snap-{:016x}.img", u64::from(to % 16)),
+                    false => format!("seg-{:016x}.wal", u64::from(to)),
+                };
+                disk.put(&copy, &disk.bytes(&name)?);
                 Some(())
             }),
             Self::Remove { file } => name_of(file).and_then(|name| disk.remove(&name).ok()),
