@@ -9,6 +9,7 @@ use horolog_wal::{
     SegmentHeader, SegmentRole, read_log,
 };
 
+use crate::places::{self, Places, batches};
 use crate::rig::{Model, Rig, check, edit_meta, mem, options, read, records};
 
 /// A directory, what it holds, and what it can prove.
@@ -59,7 +60,7 @@ fn one_segment() -> History {
 /// Two rotations, then a mark.
 fn rotated() -> History {
     let disk = mem(2);
-    let mut rig = Rig::tiny(disk.clone());
+    let mut rig = Rig::new(disk.clone());
     let mut rotations = 0;
     while rotations < 2 {
         rotations += u32::from(rig.append_bodies(&[vec![1; 200], vec![2; 500]]).unwrap().rotated);
@@ -89,28 +90,59 @@ fn reopened() -> History {
     History::of(disk)
 }
 
-/// The offsets worth flipping: every byte of blocks that hold something, some of those that do not.
-fn offsets(bytes: &[u8]) -> Vec<usize> {
-    let blocks = bytes.chunks(4096).enumerate();
-    blocks
-        .flat_map(|(block, bytes)| {
-            let stride = if bytes.iter().all(|byte| *byte == 0) { 211 } else { 1 };
-            (0..bytes.len()).step_by(stride).map(move |at| block * 4096 + at)
-        })
-        .collect()
+/// What reading gives, with every record that it shows compared.
+#[track_caller]
+fn verdict(history: &History, what: &str) -> places::Verdict {
+    let view = match read(&*history.disk) {
+        Ok(view) => view,
+        Err(LogError::Corruption(found)) => {
+            let lost = (found.lost.first.map(|lsn| lsn.0), found.lost.last.map(|lsn| lsn.0));
+            return places::Verdict::Refused { segment: found.segment, offset: found.offset, lost };
+        }
+        Err(error) => panic!("{what}: {error}"),
+    };
+    let mut shown = 0;
+    view.for_each_record::<()>(Lsn(1), &mut |record| {
+        let (kind, flags, body) = &history.model[shown];
+        shown += 1;
+        let is_it = (record.lsn.0, record.kind, record.flags) == (shown as u64, *kind, *flags);
+        assert!(is_it && record.body == body, "{what}: record {shown}");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(shown as u64, view.valid.0, "{what}");
+    places::Verdict::Read {
+        valid: view.valid.0,
+        durable: view.durable.0,
+        torn_bytes: view.torn_bytes,
+        clean: view.clean,
+        bad_slots: view.meta_bad_slots,
+    }
 }
 
-/// Flips a bit in every byte of every file; returns how often each verdict came.
+/// Flips a bit of every byte of every file, and compares with what must come of it by where the byte lies. Returns how many
+/// flips are without consequence for the records, cut records off that were never proven durable, and are refused.
 fn flip_every_byte(history: &History) -> [usize; 3] {
+    let places = Places::of(&history.disk);
+    assert_eq!(verdict(history, "as it is"), places.sound());
     let mut verdicts = [0; 3];
-    for (name, _) in history.disk.files() {
-        for offset in offsets(&history.disk.bytes(&name).unwrap()) {
+    for (name, len) in history.disk.files() {
+        for offset in 0..len {
             let mask = 1 << (offset % 8);
-            assert!(history.disk.flip(&name, offset as u64, mask));
-            verdicts[history.judge(&format!("{name} at {offset}")) as usize] += 1;
-            assert!(history.disk.flip(&name, offset as u64, mask));
+            assert!(history.disk.flip(&name, offset, mask));
+            let what = format!("{name} at {offset}");
+            let expected = places.if_flipped(&name, offset as usize);
+            assert_eq!(verdict(history, &what), expected, "{what}");
+            assert!(history.disk.flip(&name, offset, mask));
+            verdicts[match expected {
+                places::Verdict::Read { valid, .. } if valid == history.valid.0 => Verdict::Harmless,
+                places::Verdict::Read { .. } => Verdict::Torn,
+                places::Verdict::Refused { .. } => Verdict::Refused,
+            } as usize] += 1;
         }
     }
+    let bytes: u64 = history.disk.files().into_iter().map(|(_, len)| len).sum();
+    assert_eq!(verdicts.iter().sum::<usize>() as u64, bytes, "every byte");
     verdicts
 }
 
@@ -181,35 +213,6 @@ fn every_truncation_of_a_log_file_is_refused() {
         history.disk.truncate(name, len as u64);
         assert_eq!(history.judge("truncation"), Verdict::Refused, "{len}");
     }
-}
-
-/// A batch as `docs/format.md` lays it out, found without the code that is tested here.
-struct Batch {
-    /// Where the last of its bytes that is not zero ends.
-    end: usize,
-    last_lsn: u64,
-    prev_chain: u64,
-    chain: u64,
-}
-
-fn batches(bytes: &[u8]) -> Vec<Batch> {
-    let number = |at: usize, len: usize| {
-        bytes[at..at + len].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-    };
-    let (mut found, mut at) = (Vec::new(), 4096);
-    while bytes.get(at..at + 4) == Some(b"HBAT") {
-        let end = at + 64 + number(at + 44, 4) as usize;
-        // A LINK and a SEAL are records without an LSN.
-        let (records, own) = (number(at + 48, 4), u64::from(number(at + 56, 2) & 3 != 0));
-        found.push(Batch {
-            end: at + 1 + bytes[at..end].iter().rposition(|byte| *byte != 0).unwrap(),
-            last_lsn: number(at + 8, 8) - 1 + records - own,
-            prev_chain: number(at + 24, 8),
-            chain: number(at + 4, 4) | number(at + 52, 4) << 32,
-        });
-        at = end.next_multiple_of(4096);
-    }
-    found
 }
 
 /// Ends the contents of a file at each byte, and compares with the last LSN that is to be read then, or the refusal.
@@ -460,7 +463,6 @@ fn what_is_read_beside_a_running_writer_is_a_prefix() {
     }
 }
 
-/// The same damage over a real directory, where sealed segments are mapped.
 /// A real directory, a writer that rotates and opens again, and a reader that looks all the time.
 #[test]
 fn what_is_read_beside_a_writer_in_another_thread_is_a_prefix() {
@@ -516,6 +518,7 @@ fn what_is_read_beside_a_writer_in_another_thread_is_a_prefix() {
     assert_eq!(read(&*storage).unwrap().valid.0, model.len() as u64);
 }
 
+/// The same damage over a real directory.
 #[test]
 fn damage_in_a_real_directory_gets_the_same_verdicts() {
     for history in [one_segment(), rotated(), reopened()] {

@@ -10,6 +10,7 @@ mod format;
 mod heal;
 mod lifecycle;
 mod meta;
+mod places;
 mod retire;
 mod rig;
 mod salvage;

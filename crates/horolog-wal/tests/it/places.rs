@@ -1,0 +1,228 @@
+//! What each byte of a directory is for, and what must become of the log if it rots: by the offsets of `docs/format.md` alone,
+//! without the code that is tested here.
+//!
+//! It is for directories that are sound, of a log that begins with its first record and of files that were not used before.
+
+use std::collections::BTreeMap;
+
+use horolog_sim::SimDisk;
+
+const BLOCK: usize = 4096;
+const HEADER: usize = 64;
+const LINK: u64 = 1;
+const SEAL: u64 = 2;
+const CLEAN: u64 = 8;
+
+/// What reading gives, exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Read {
+        /// V.
+        valid: u64,
+        /// D.
+        durable: u64,
+        torn_bytes: u64,
+        clean: bool,
+        bad_slots: u32,
+    },
+    Refused {
+        segment: u64,
+        offset: u64,
+        /// The records that are lost, as far as they are known.
+        lost: (Option<u64>, Option<u64>),
+    },
+}
+
+/// A batch, and what its LINK says if it has one.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// Where it begins.
+    pub(crate) at: usize,
+    /// Where the last of its bytes that is not zero ends.
+    pub(crate) end: usize,
+    /// Where the block after its last one begins.
+    blocks_end: usize,
+    pub(crate) last_lsn: u64,
+    stamp: u64,
+    flags: u64,
+    pub(crate) prev_chain: u64,
+    pub(crate) chain: u64,
+    link: Option<Boundary>,
+}
+
+/// The end of a batch, as a LINK names it.
+#[derive(Debug, Clone, Copy)]
+struct Boundary {
+    segment: u64,
+    last_lsn: u64,
+    chain: u64,
+}
+
+fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
+    bytes[at..at + len].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// The batches of a segment, up to the first block that begins with none.
+pub(crate) fn batches(bytes: &[u8]) -> Vec<Batch> {
+    let (mut found, mut at) = (Vec::new(), BLOCK);
+    while bytes.get(at..at + 4) == Some(b"HBAT") {
+        let end = at + HEADER + number(bytes, at + 44, 4) as usize;
+        // A LINK and a SEAL are records without an LSN.
+        let (records, flags) = (number(bytes, at + 48, 4), number(bytes, at + 56, 2));
+        let body = at + HEADER + 12;
+        let boundary = || Boundary {
+            segment: number(bytes, body, 8),
+            last_lsn: number(bytes, body + 8, 8),
+            chain: number(bytes, body + 16, 8),
+        };
+        let blocks_end = end.next_multiple_of(BLOCK);
+        found.push(Batch {
+            at,
+            end: at + 1 + bytes[at..end].iter().rposition(|byte| *byte != 0).unwrap(),
+            blocks_end,
+            last_lsn: number(bytes, at + 8, 8) - 1 + records - u64::from(flags & (LINK | SEAL) != 0),
+            stamp: number(bytes, at + 16, 8),
+            flags,
+            prev_chain: number(bytes, at + 24, 8),
+            chain: number(bytes, at + 4, 4) | number(bytes, at + 52, 4) << 32,
+            link: (flags & LINK != 0).then(boundary),
+        });
+        at = blocks_end;
+    }
+    found
+}
+
+/// A sound directory, taken apart.
+pub(crate) struct Places {
+    /// Of the segments, by id.
+    segments: BTreeMap<u64, Vec<Batch>>,
+    /// The newest segment with a batch.
+    head: u64,
+    /// The segments before it, each with its end, by id.
+    linked: BTreeMap<u64, Boundary>,
+    /// What META knows to be durable.
+    witness: u64,
+    is_head_in_meta: bool,
+    /// The oldest segment that META lists.
+    first_listed: u64,
+}
+
+pub(crate) fn segment_id(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.strip_prefix("seg-")?.strip_suffix(".wal")?, 16).ok()
+}
+
+impl Places {
+    pub(crate) fn of(disk: &SimDisk) -> Self {
+        let meta = disk.bytes("META").unwrap();
+        let slot = meta.chunks(BLOCK).max_by_key(|slot| number(slot, 32, 8)).unwrap();
+        let names = disk.files().into_iter().map(|(name, _)| name);
+        let segments: BTreeMap<_, _> = names
+            .filter_map(|name| Some((segment_id(&name)?, batches(&disk.bytes(&name).unwrap()))))
+            .collect();
+        let head = *segments.iter().rev().find(|(_, batches)| !batches.is_empty()).unwrap().0;
+        let mut linked = BTreeMap::new();
+        let mut link = segments[&head][0].link.unwrap();
+        while link.segment > 0 {
+            linked.insert(link.segment, link);
+            link = segments[&link.segment][0].link.unwrap();
+        }
+        Self {
+            head,
+            linked,
+            witness: number(slot, 48, 8),
+            is_head_in_meta: number(slot, 64, 8) == head,
+            first_listed: number(slot, 128, 8),
+            segments,
+        }
+    }
+
+    /// What an undamaged directory gives.
+    pub(crate) fn sound(&self) -> Verdict {
+        let batches = &self.segments[&self.head];
+        let last = batches.last().unwrap();
+        let (durable, clean) = (self.proven(batches.len(), false), last.flags & CLEAN != 0);
+        Verdict::Read { valid: last.last_lsn, durable, torn_bytes: 0, clean, bad_slots: 0 }
+    }
+
+    /// What must come of a flipped bit in this byte.
+    pub(crate) fn if_flipped(&self, name: &str, offset: usize) -> Verdict {
+        let Verdict::Read { valid, durable, torn_bytes, clean, .. } = self.sound() else { unreachable!() };
+        let Some(id) = segment_id(name) else {
+            // Each slot has a twin, and a checksum over all of it.
+            assert_eq!(name, "META");
+            return Verdict::Read { valid, durable, torn_bytes, clean, bad_slots: 1 };
+        };
+        match self.linked.get(&id) {
+            Some(end) => self.in_linked(id, *end, offset),
+            None if id == self.head => self.in_head(offset),
+            // A segment is listed after its header is durable.
+            None if offset < BLOCK && id >= self.first_listed => self.not_as_listed(id, 0),
+            // A spare, or one that nobody needs: what is in it says nothing.
+            None => self.sound(),
+        }
+    }
+
+    /// META lists the segment or calls it the head, so that what it held cannot be known.
+    fn not_as_listed(&self, segment: u64, offset: usize) -> Verdict {
+        let witness = Some(self.witness).filter(|lsn| *lsn > 0);
+        Verdict::Refused { segment, offset: offset as u64, lost: (None, witness) }
+    }
+
+    /// A segment is pinned by the LINK of the next one, up to where that says. What lies behind is ignored for ever.
+    fn in_linked(&self, id: u64, end: Boundary, offset: usize) -> Verdict {
+        let batches = &self.segments[&id];
+        let pinned = batches.iter().position(|batch| batch.chain == end.chain).unwrap();
+        let last = Some(end.last_lsn);
+        if offset < BLOCK {
+            return Verdict::Refused { segment: id, offset: 0, lost: (None, last) };
+        }
+        match batches[..=pinned].iter().position(|batch| (batch.at..batch.blocks_end).contains(&offset)) {
+            Some(hit) => {
+                let first = hit.checked_sub(1).map(|before| batches[before].last_lsn + 1);
+                Verdict::Refused { segment: id, offset: batches[hit].at as u64, lost: (first, last) }
+            }
+            None => self.sound(),
+        }
+    }
+
+    fn in_head(&self, offset: usize) -> Verdict {
+        let batches = &self.segments[&self.head];
+        let hit = batches.iter().position(|batch| (batch.at..batch.blocks_end).contains(&offset));
+        match hit {
+            _ if offset < BLOCK => self.not_as_listed(self.head, 0),
+            Some(0) if self.is_head_in_meta => self.not_as_listed(self.head, BLOCK),
+            // Then it was never begun, and the segment before it should go on there.
+            Some(0) => {
+                let before = batches[0].link.unwrap().last_lsn;
+                let lost = (Some(before + 1), Some(self.proven(0, offset < BLOCK + HEADER)));
+                assert!(lost.0 <= lost.1, "something is proven behind the segment before");
+                Verdict::Refused { segment: self.head, offset: BLOCK as u64, lost }
+            }
+            hit => self.at_the_end(batches, hit.unwrap_or(batches.len()), offset),
+        }
+    }
+
+    /// The log ends before batch `hit` of the head, or is cut short there, or goes on in zeros that are none any more.
+    fn at_the_end(&self, batches: &[Batch], hit: usize, offset: usize) -> Verdict {
+        let begin = batches.get(hit).map_or(batches[hit - 1].blocks_end, |batch| batch.at);
+        let in_header = batches.get(hit).is_some_and(|batch| offset < batch.at + HEADER);
+        let (valid, durable) = (batches[hit - 1].last_lsn, self.proven(hit, in_header));
+        if durable > valid {
+            let lost = (Some(valid + 1), Some(durable));
+            return Verdict::Refused { segment: self.head, offset: begin as u64, lost };
+        }
+        // To the end of the last block with anything in it: of the last batch, or of the flipped bit.
+        let end = batches[batches.len() - 1].end.max(offset + 1).next_multiple_of(BLOCK);
+        Verdict::Read { valid, durable, torn_bytes: (end - begin) as u64, clean: false, bad_slots: 0 }
+    }
+
+    /// What is proven durable if batch `hit` of the head is damaged: by META, by the LINK, and by the stamp of every batch,
+    /// valid or not, whose header can be read.
+    fn proven(&self, hit: usize, in_header: bool) -> u64 {
+        let batches = &self.segments[&self.head];
+        let stamps = batches.iter().enumerate().filter(|(at, _)| *at != hit || !in_header);
+        let stamp = stamps.map(|(_, batch)| batch.stamp).max().unwrap_or(0);
+        // Where a LINK is damaged, the segment before it says no more than it.
+        self.witness.max(batches[0].link.unwrap().last_lsn).max(stamp)
+    }
+}
