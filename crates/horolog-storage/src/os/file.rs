@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use super::calls::{Stopped, read_all, uninterrupted, write_all};
 use super::process::Process;
 use crate::contents::Contents;
 use crate::error::{Op, StorageError};
@@ -31,22 +32,18 @@ impl OsFile {
 
 impl crate::File for OsFile {
     fn len(&self) -> Result<u64, StorageError> {
-        self.file.metadata().map(|metadata| metadata.len()).map_err(self.failed(Op::Len, None))
+        let metadata = uninterrupted(|| self.file.metadata());
+        metadata.map(|metadata| metadata.len()).map_err(self.failed(Op::Len, None))
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), StorageError> {
         let wanted = buf.len();
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = offset.saturating_add(done as u64);
-            match read_some(&self.file, rest, at) {
-                Ok(0) => return Err(self.short(offset, wanted, self.len()?)),
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(Op::Read, Some(at))(error)),
-            }
+        let at = |done| offset.saturating_add(done as u64);
+        match read_all(buf, |rest, done| read_some(&self.file, rest, at(done))) {
+            Ok(()) => Ok(()),
+            Err(Stopped { error: None, .. }) => Err(self.short(offset, wanted, self.len()?)),
+            Err(Stopped { done, error: Some(error) }) => Err(self.failed(Op::Read, Some(at(done)))(error)),
         }
-        Ok(())
     }
 
     fn read_whole(&self) -> Result<Vec<u8>, StorageError> {
@@ -62,22 +59,24 @@ impl crate::File for OsFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
         self.process.check(&self.path)?;
-        let mut done = 0;
-        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            let at = offset.saturating_add(done as u64);
-            match write_some(&self.file, rest, at) {
-                Ok(0) => return Err(self.failed(Op::Write, Some(at))(io::ErrorKind::WriteZero.into())),
-                Ok(written) => done += written,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(Op::Write, Some(at))(error)),
-            }
-        }
-        Ok(())
+        let at = |done| offset.saturating_add(done as u64);
+        write_all(bytes, |rest, done| write_some(&self.file, rest, at(done))).map_err(|stopped| {
+            let error = stopped.error.unwrap_or_else(|| io::ErrorKind::WriteZero.into());
+            self.failed(Op::Write, Some(at(stopped.done)))(error)
+        })
     }
 
+    /// An interrupted sync is made again, which is no second try of one that failed.
+    ///
+    /// A sync that failed told of bytes that were given up, and the next one knows nothing of them. EINTR tells of no bytes. Linux
+    /// keeps an error of write-back with the file and tells it to each open file once, at the first sync that has waited for
+    /// all pages; only the death of the process ends that wait. What a signal can interrupt comes after it: the wait for a server
+    /// (FUSE, network file systems), which is then asked once more. So no error is passed over, as long as it is not the start of
+    /// the write-back that is interrupted, and no file system is known to us where it can be. ext4 and XFS are never
+    /// interrupted here. PostgreSQL makes interrupted syncs again as well.
     fn sync(&self) -> Result<(), StorageError> {
         self.process.check(&self.path)?;
-        self.file.sync_data().map_err(self.failed(Op::Sync, None))
+        uninterrupted(|| self.file.sync_data()).map_err(self.failed(Op::Sync, None))
     }
 
     fn evict(&self) {

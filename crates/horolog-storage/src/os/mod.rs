@@ -5,6 +5,7 @@
     reason = "this is the room for files; the lock is retried after a short sleep"
 )]
 
+mod calls;
 mod file;
 mod host;
 mod lock;
@@ -17,6 +18,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use self::calls::uninterrupted;
 use self::file::OsFile;
 pub use self::host::{boot_id, host_name};
 use self::process::Process;
@@ -50,7 +52,7 @@ impl OsStorage {
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, StorageError> {
         let path = path.as_ref();
         let failed = |source| StorageError::from_io(Op::Open, path, None, source);
-        if !fs::metadata(path).map_err(failed)?.is_dir() {
+        if !uninterrupted(|| fs::metadata(path)).map_err(failed)?.is_dir() {
             return Err(failed(io::ErrorKind::NotADirectory.into()));
         }
         Ok(Self { dir: path.to_owned(), process: Process::current() })
@@ -59,7 +61,7 @@ impl OsStorage {
     /// Whether `path`, which need not be there, is this directory or would lie somewhere in it.
     pub fn holds(&self, path: impl AsRef<Path>) -> Result<bool, StorageError> {
         let failed = |source| StorageError::from_io(Op::Open, path.as_ref(), None, source);
-        let ours = fs::canonicalize(&self.dir).map_err(failed)?;
+        let ours = uninterrupted(|| fs::canonicalize(&self.dir)).map_err(failed)?;
         let mut there = PathBuf::new();
         for component in std::path::absolute(path.as_ref()).map_err(failed)?.components() {
             // What is not there yet will be a directory, and has no links in it.
@@ -68,7 +70,7 @@ impl OsStorage {
                 continue;
             }
             there.push(component);
-            match fs::canonicalize(&there) {
+            match uninterrupted(|| fs::canonicalize(&there)) {
                 Ok(real) => there = real,
                 Err(source) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(failed(source)),
@@ -89,8 +91,9 @@ impl OsStorage {
     fn open_with(&self, name: &str, op: Op, options: &OpenOptions) -> Result<Arc<dyn File>, StorageError> {
         let path = self.file_path(name)?;
         let failed = |source| StorageError::from_io(op, &path, None, source);
-        let file = without_waiting(options).open(&path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
+        let options = without_waiting(options);
+        let file = uninterrupted(|| options.open(&path)).map_err(failed)?;
+        if !uninterrupted(|| file.metadata()).map_err(failed)?.is_file() {
             return Err(StorageError::NotAFile { path });
         }
         Ok(Arc::new(OsFile::new(file, path, self.process)))
@@ -117,10 +120,10 @@ fn create_durably(path: &Path) -> Result<(), StorageError> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    if !parent.exists() {
+    if !uninterrupted(|| fs::exists(parent)).unwrap_or(false) {
         create_durably(parent)?;
     }
-    match fs::create_dir(path) {
+    match uninterrupted(|| fs::create_dir(path)) {
         Ok(()) => sync_directory(parent),
         // Somebody else was faster; what they made is as good.
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => sync_directory(parent),
@@ -131,7 +134,9 @@ fn create_durably(path: &Path) -> Result<(), StorageError> {
 #[cfg(unix)]
 fn sync_directory(path: &Path) -> Result<(), StorageError> {
     let failed = |source| StorageError::from_io(Op::SyncDir, path, None, source);
-    fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(failed)
+    let dir = uninterrupted(|| fs::File::open(path)).map_err(failed)?;
+    // Made again when it is interrupted, as the sync of a file is, and for the same reasons.
+    uninterrupted(|| dir.sync_all()).map_err(failed)
 }
 
 /// Elsewhere a directory cannot be synced: the crate documentation says what that costs.
@@ -140,14 +145,30 @@ fn sync_directory(_path: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
+/// The names in a directory. One that is not text is nobody's here, and is shown as well as it can be.
+///
+/// The standard library's reading of a directory ends where it is interrupted; this one goes on there.
+#[cfg(target_os = "linux")]
+fn names(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::new(uninterrupted(|| fs::File::open(dir))?)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.retain(|name| name != "." && name != "..");
+    Ok(names)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn names(dir: &Path) -> io::Result<Vec<String>> {
+    uninterrupted(|| {
+        fs::read_dir(dir)?.map(|it| Ok(it?.file_name().to_string_lossy().into_owned())).collect()
+    })
+}
+
 impl Storage for OsStorage {
     fn list(&self) -> Result<Vec<String>, StorageError> {
         let failed = |source| StorageError::from_io(Op::List, &self.dir, None, source);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(failed)? {
-            // A name that is not text is nobody's here, and is shown as well as it can be.
-            names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
-        }
+        let mut names = names(&self.dir).map_err(failed)?;
         names.sort_unstable();
         Ok(names)
     }
@@ -168,13 +189,15 @@ impl Storage for OsStorage {
     fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
         self.process.check(&self.dir)?;
         let (from, to) = (self.file_path(from)?, self.file_path(to)?);
-        fs::rename(&from, &to).map_err(|source| StorageError::from_io(Op::Rename, &from, None, source))
+        uninterrupted(|| fs::rename(&from, &to))
+            .map_err(|source| StorageError::from_io(Op::Rename, &from, None, source))
     }
 
     fn remove(&self, name: &str) -> Result<(), StorageError> {
         self.process.check(&self.dir)?;
         let path = self.file_path(name)?;
-        fs::remove_file(&path).map_err(|source| StorageError::from_io(Op::Remove, &path, None, source))
+        uninterrupted(|| fs::remove_file(&path))
+            .map_err(|source| StorageError::from_io(Op::Remove, &path, None, source))
     }
 
     fn sync_dir(&self) -> Result<(), StorageError> {
