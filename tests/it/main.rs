@@ -9,6 +9,8 @@
 mod bad_input;
 mod clock;
 mod delivery;
+#[cfg(target_os = "linux")]
+mod limits;
 mod periodic;
 mod restart;
 mod threads;

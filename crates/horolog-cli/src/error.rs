@@ -191,6 +191,10 @@ fn io_advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => "run as a user who may, or change the permissions",
         io::ErrorKind::NotADirectory => "name the directory, not a file in it",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
+        io::ErrorKind::FileTooLarge => "raise the limit of the size of files (ulimit -f)",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "mount the file system for writing, or name a directory on another one"
+        }
         _ => "look at the disk (dmesg) and try again",
     }
 }

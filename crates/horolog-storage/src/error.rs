@@ -87,11 +87,14 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Whether there is no room left: the disk is full, or a quota is used up.
+    /// Whether there is no room left: the disk is full (ENOSPC), a quota is used up (EDQUOT), or a file may not grow that far
+    /// (EFBIG, which is the limit of a process mostly: RLIMIT_FSIZE). Somebody can make room or raise the limit, and the same
+    /// call succeeds.
     #[must_use]
     pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         matches!(self, Self::Io { source, .. }
-            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+            if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
     }
 
     /// Whether the bytes of a file that is there and open cannot be read: an answer of the medium, and not a want of handles, memory
@@ -193,6 +196,27 @@ impl fmt::Display for Holder<'_> {
             (Some(pid), Some(host)) => write!(f, " by process {pid} on {host}"),
             (Some(pid), None) => write!(f, " by process {pid}"),
             _ => f.write_str(" by another process"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_a_used_up_quota_and_a_limit_of_file_size_are_no_room_and_nothing_else_is() {
+        let told = |errno: Errno| StorageError::from_io(Op::Write, Path::new("a"), Some(0), errno.into());
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+            assert!(told(errno).is_full(), "{errno:?}");
+        }
+        for errno in
+            [Errno::IO, Errno::ROFS, Errno::ACCESS, Errno::MFILE, Errno::NOMEM, Errno::INVAL, Errno::NOENT]
+        {
+            assert!(!told(errno).is_full(), "{errno:?}");
         }
     }
 }

@@ -16,6 +16,12 @@
 //! Syncing a file does not make its name durable, and syncing the directory does not make a file's bytes durable. A new
 //! file is safe only after both.
 //!
+//! # Signals
+//!
+//! An operation that a signal interrupts goes on; none of them fails for that reason. A signal that ends the process does so
+//! anywhere: SIGXFSZ too, which a process is sent by default when a file would grow beyond its limit (RLIMIT_FSIZE), and
+//! which leaves no error to tell. One that ignores SIGXFSZ gets EFBIG: [`StorageError::is_full`].
+//!
 //! # After an error
 //!
 //! A failed [`File::sync`] leaves the file in a state nobody can know: the kernel may have marked the pages clean

@@ -82,9 +82,10 @@ pub enum Unavailable {
         /// The limit for this kind of call.
         bytes_max: usize,
     },
-    /// The disk is full, or a quota is used up: the log cannot grow. What is pending goes on, and is cancelled and completed
-    /// in the room that was kept for it. Once somebody makes room this is over, by itself and within five seconds.
-    #[error("the disk is full")]
+    /// The disk is full, a quota is used up, or no file of this process may grow that far (RLIMIT_FSIZE): the log cannot grow.
+    /// What is pending goes on, and is cancelled and completed in the room that was kept for it. Once somebody makes room
+    /// this is over, by itself and within five seconds.
+    #[error("there is no room for the log to grow")]
     StorageFull(#[source] Arc<LogError>),
     /// All 2^32 ids are in use.
     #[error("every id is in use")]

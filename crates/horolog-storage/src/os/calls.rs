@@ -1,14 +1,17 @@
 //! System calls that take more than one try: a signal interrupts them, or they do less than was asked for.
 //!
-//! A call that is interrupted is made again, however often that happens (I1), and one that did a part is made again for
-//! the rest (I2). POSIX has a call end with EINTR for reads, writes, syncs and the opening of a file; on a local file system
-//! of Linux hardly any does, because it waits where only the death of the process can wake it. A file system whose server is
-//! elsewhere (FUSE, a network) may end any call so, one on names too. If such a call had done its work all the same, the next one
+//! - I1: a call that was interrupted is made again, however often that happens.
+//! - I2: a call that did a part is made again for the rest.
+//!
+//! POSIX has reads, writes, syncs and the opening of a file end with EINTR. On a local file system of Linux hardly any
+//! call does, because it waits where only the death of the process can wake it. A file system whose server is elsewhere
+//! (FUSE, a network) may end any call so, one on names too. If such a call had done its work all the same, the next one
 //! says that there is no such file, or that there is one already: an error too many, and never one too few.
 //!
-//! Never made again is `close`. Linux gives the descriptor back before anything can interrupt the call, and a second one could
-//! close what another thread has opened since. What an error of it could tell, the sync before it has told, or nobody has
-//! relied on it; so the standard library, which closes our files when they are dropped, rightly passes over it.
+//! Never made again is `close`. Linux gives the descriptor back before anything can interrupt the call, and a second
+//! one could close what another thread has opened since. What an error of it could tell, the sync before it has told,
+//! or nobody has relied on it; so the standard library, which closes our files when they are dropped, rightly passes over
+//! it.
 
 use std::io;
 
@@ -68,8 +71,8 @@ fn some(done: usize, moved: io::Result<usize>) -> Result<usize, Stopped> {
 mod tests {
     use super::*;
 
-    /// A file that takes or gives at most so many bytes a call, and at most so many in all, and is interrupted so many times before
-    /// each call.
+    /// A file that takes or gives at most so many bytes a call, and at most so many in all, and is interrupted so many
+    /// times before each call.
     struct Stingy {
         bytes: Vec<u8>,
         piece_len: usize,

@@ -68,12 +68,12 @@ impl crate::File for OsFile {
 
     /// An interrupted sync is made again, which is no second try of one that failed.
     ///
-    /// A sync that failed told of bytes that were given up, and the next one knows nothing of them. EINTR tells of no bytes. Linux
-    /// keeps an error of write-back with the file and tells it to each open file once, at the first sync that has waited for
-    /// all pages; only the death of the process ends that wait. What a signal can interrupt comes after it: the wait for a server
-    /// (FUSE, network file systems), which is then asked once more. So no error is passed over, as long as it is not the start of
-    /// the write-back that is interrupted, and no file system is known to us where it can be. ext4 and XFS are never
-    /// interrupted here. PostgreSQL makes interrupted syncs again as well.
+    /// A sync that failed told of bytes that were given up, and the next one knows nothing of them. EINTR tells of no bytes.
+    /// Linux keeps an error of write-back with the file and tells it to each open file once, at the first sync that has
+    /// waited for all pages; only the death of the process ends that wait. What a signal can interrupt comes after it: the
+    /// wait for a server (FUSE, network file systems), which is then asked once more. So no error is passed over, as long
+    /// as it is not the start of the write-back that is interrupted, and no file system is known to us where it can be.
+    /// ext4 and XFS are never interrupted here. PostgreSQL makes interrupted syncs again as well.
     fn sync(&self) -> Result<(), StorageError> {
         self.process.check(&self.path)?;
         uninterrupted(|| self.file.sync_data()).map_err(self.failed(Op::Sync, None))

@@ -106,7 +106,8 @@ mod tests {
         }
     }
 
-    /// The only test of this program that starts processes: until a child begins its own program it has every file that is open here.
+    /// The only test of this program that starts processes: until a child begins its own program it has every file that is
+    /// open here.
     #[test]
     fn a_lock_that_another_process_gives_back_at_any_pause_is_taken() {
         let dir = tempfile::tempdir().expect("a directory");

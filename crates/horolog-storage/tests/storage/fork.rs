@@ -1,12 +1,14 @@
 //! A real child of this process.
 #![expect(unsafe_code, reason = "there is no safe way to fork")]
 
-use horolog_storage::{OsStorage, Storage, StorageError};
+use horolog_storage::{Op, OsStorage, Storage, StorageError};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 unsafe extern "C" {
     fn fork() -> i32;
     fn _exit(status: i32) -> !;
     fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
+    fn signal(number: i32, action: usize) -> usize;
 }
 
 /// Runs `child` in a forked process; says whether it said yes.
@@ -25,6 +27,33 @@ fn in_a_child(child: impl FnOnce() -> bool) -> bool {
     let ended = unsafe { waitpid(pid, &raw mut status, 0) };
     assert_eq!(ended, pid);
     status == 0
+}
+
+/// From now on no file of this process may grow beyond so many bytes; a write that tries is refused, and the process not ended.
+fn limit_files(bytes: Option<u64>) {
+    const IGNORED: usize = 1;
+    // SAFETY: it is said what becomes of a signal, and no code of ours is to run.
+    unsafe { signal(Signal::XFSZ.as_raw(), IGNORED) };
+    let limits = Rlimit { current: bytes, ..getrlimit(Resource::Fsize) };
+    setrlimit(Resource::Fsize, limits).unwrap();
+}
+
+/// A kernel's own short write: the limit cuts it, and only the next call is refused.
+#[test]
+fn a_write_that_is_cut_short_goes_on_where_it_was_cut_and_is_refused_there() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(in_a_child(|| {
+        let storage = OsStorage::open_existing(dir.path()).unwrap();
+        let file = storage.create("a").unwrap();
+        limit_files(Some(10_000));
+        let refused = file.write_at(&[7; 20_000], 100).unwrap_err();
+        let cut_at_the_limit =
+            matches!(refused, StorageError::Io { op: Op::Write, offset: Some(10_000), .. });
+        let is_whole_up_to_there = file.read_whole().unwrap()[100..] == [7; 9_900];
+        limit_files(None);
+        file.write_at(&[8; 20_000], 100).unwrap();
+        refused.is_full() && cut_at_the_limit && is_whole_up_to_there && file.len().unwrap() == 20_100
+    }));
 }
 
 #[test]

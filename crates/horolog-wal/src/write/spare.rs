@@ -68,7 +68,7 @@ impl SparePlan {
     /// error of META or of the directory poisons the log: what is on the medium is unknown.
     pub fn prepare(self) -> Result<Spare, LogError> {
         self.shared.check()?;
-        let segment = self.blank.make(|error| self.shared.fail(error))?;
+        let segment = self.shared.noting_room(self.blank.make(|error| self.shared.fail(error)))?;
         self.shared.list(Listed::of(&segment.header))?;
         Ok(Spare { segment, _token: self.token })
     }

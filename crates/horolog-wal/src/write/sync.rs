@@ -24,6 +24,8 @@ pub(super) struct Shared {
     /// The newest segment whose first batch is durable.
     durable_head: AtomicU64,
     failed: AtomicBool,
+    /// The last segment that was to be made found no room.
+    lacks_room: AtomicBool,
     /// Snapshots that are listed and were found damaged.
     rotten: Vec<u64>,
 }
@@ -85,6 +87,7 @@ impl Shared {
             durable_head: AtomicU64::new(meta.meta().head_segment),
             meta: Mutex::new(meta),
             failed: AtomicBool::new(false),
+            lacks_room: AtomicBool::new(false),
             rotten,
         }
     }
@@ -179,6 +182,17 @@ impl Shared {
 
     pub(super) fn check(&self) -> Result<(), LogError> {
         if self.failed.load(Ordering::Acquire) { Err(LogError::Poisoned) } else { Ok(()) }
+    }
+
+    /// Remembers whether a segment could not be made for lack of room.
+    pub(super) fn noting_room<T>(&self, made: Result<T, LogError>) -> Result<T, LogError> {
+        let lacks_room = matches!(&made, Err(error) if error.is_full());
+        self.lacks_room.store(lacks_room, Ordering::Relaxed);
+        made
+    }
+
+    pub(super) fn lacks_room(&self) -> bool {
+        self.lacks_room.load(Ordering::Relaxed)
     }
 
     /// Remembers that a write or sync failed: from here on nothing is written and nothing is synced.

@@ -210,8 +210,8 @@ impl Writer {
         if !self.needs_spare() {
             return None;
         }
-        let bytes = if self.is_half_full() { self.next_segment_bytes() } else { self.segment_bytes() };
-        let blank = self.blank(self.options.segment_blocks(bytes, 0)?);
+        let blocks = self.spare_blocks()?;
+        let blank = self.blank(blocks);
         Some(SparePlan { blank, shared: Arc::clone(&self.shared), token: Arc::clone(&self.token) })
     }
 
@@ -229,6 +229,17 @@ impl Writer {
 
     fn spares_wanted(&self) -> usize {
         1 + usize::from(self.is_half_full())
+    }
+
+    /// After one that found no room it is a retired file, of whatever size, or as small as there can be.
+    fn spare_blocks(&self) -> Option<u32> {
+        let lacks_room = self.shared.lacks_room();
+        if let Some(retired) = self.recycled.last().filter(|_| lacks_room) {
+            return Some(retired.capacity_blocks);
+        }
+        let grows = lacks_room || self.is_half_full();
+        let bytes = if grows { self.next_segment_bytes() } else { self.segment_bytes() };
+        self.options.segment_blocks(bytes, 0)
     }
 
     fn is_half_full(&self) -> bool {
@@ -252,8 +263,12 @@ impl Writer {
         }
     }
 
-    /// Twice the size while segments fill fast, half of it when they do not: a quiet log costs little.
+    /// Twice the size while segments fill fast, half of it when they do not: a quiet log costs little. As little as
+    /// there can be after one that found no room.
     fn next_segment_bytes(&self) -> u64 {
+        if self.shared.lacks_room() {
+            return self.options.segment_bytes_min;
+        }
         let Segment { next_block, begun_ms, .. } = self.segment;
         let capacity_blocks = self.segment.capacity_blocks();
         let elapsed_ms = self.now_ms.saturating_sub(begun_ms);
@@ -320,7 +335,7 @@ impl Writer {
         }
         let blocks = self.options.segment_blocks(self.next_segment_bytes(), needed);
         let blank = self.blank(blocks.ok_or(LogError::Misuse(Misuse::SegmentSize))?);
-        let made = match blank.make(|error| self.shared.fail(error)) {
+        let made = match self.shared.noting_room(blank.make(|error| self.shared.fail(error))) {
             // There may be room later. Nothing else gets better by waiting, and the owner has a batch to write.
             Err(LogError::Storage(error)) if !error.is_full() => return Err(self.shared.fail(error)),
             made => made?,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use horolog_sim::{Errno, SimDisk};
 use horolog_storage::{Op, OsStorage, Storage, StorageError};
 use horolog_wal::{
-    BatchBuf, EvidenceKind, Fault, LogError, LogFile, LogOptions, LogState, Lsn, Misuse, SegmentRole, Stamp,
-    Unknown, open_writer, read_log,
+    BatchBuf, EvidenceKind, Fault, LogError, LogFile, LogOptions, LogState, Lsn, Misuse, SegmentRole,
+    SparePlan, Stamp, Unknown, open_writer, read_log,
 };
 
 use crate::rig::{Rig, check, mem, options, read, records};
@@ -425,14 +425,16 @@ fn fill_to_the_brim(rig: &mut Rig) {
 
 #[test]
 fn a_full_disk_at_a_rotation_writes_nothing_and_service_resumes() {
-    for op in [Op::Create, Op::Write, Op::Sync, Op::Rename] {
+    let ops = [Op::Create, Op::Write, Op::Sync, Op::Rename];
+    let errnos = [Errno::Full, Errno::Quota, Errno::TooLarge];
+    for (op, errno) in ops.iter().flat_map(|&op| errnos.map(|errno| (op, errno))) {
         let disk = mem(1);
         let mut rig = Rig::new(disk.clone());
         fill_to_the_brim(&mut rig);
         let (tail, known) = (rig.writer.tail(), rig.model.len());
-        disk.fail_next(op, 0, Errno::Full);
+        disk.fail_next(op, 0, errno);
         let refused = rig.append_bodies(&[vec![2; 10]]).unwrap_err();
-        assert!(refused.is_full() && !rig.writer.is_poisoned(), "{op}: {refused}");
+        assert!(refused.is_full() && !rig.writer.is_poisoned(), "{op}, {errno:?}: {refused}");
         assert_eq!(rig.writer.tail(), tail);
         rig.model.truncate(known);
         assert!(rig.append_bodies(&[vec![3; 10]]).unwrap().rotated);
@@ -440,6 +442,35 @@ fn a_full_disk_at_a_rotation_writes_nothing_and_service_resumes() {
         let rig = Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap();
         check(&read(&*disk).unwrap(), rig.model, rig.acked);
     }
+}
+
+/// A disk with little room has some for a small segment, and so has a limit of the size of files.
+#[test]
+fn after_a_segment_that_found_no_room_the_next_one_is_small_until_one_is_made() {
+    let disk = mem(1);
+    let options = LogOptions { segment_bytes_max: 256 << 10, ..options() };
+    let view = read_log(&*disk, &options).unwrap();
+    let (mut writer, _) = open_writer(disk.clone(), &view, &options, 0).unwrap();
+    let mut batch = BatchBuf::new();
+    batch.push(1, 0, |_| {});
+    for _ in 0..8 {
+        let stamp = Stamp { first_lsn: writer.tail().next(), ..Stamp::default() };
+        assert!(!writer.append(&mut batch, stamp, 0).unwrap().rotated);
+    }
+    let kib = |plan: &SparePlan| plan.bytes() >> 10;
+    for errno in [Errno::Full, Errno::Quota, Errno::TooLarge] {
+        let large = writer.wants_spare().unwrap();
+        assert_eq!(kib(&large), 128, "twice the last, which filled fast");
+        disk.fail_next(Op::Write, 0, errno);
+        assert!(large.prepare().unwrap_err().is_full());
+        let small = writer.wants_spare().unwrap();
+        assert_eq!(kib(&small), 64);
+        drop(small.prepare().unwrap());
+    }
+    let other_failure = writer.wants_spare().unwrap();
+    disk.fail_next(Op::Write, 0, Errno::Io);
+    other_failure.prepare().unwrap_err();
+    assert_eq!(kib(&writer.wants_spare().unwrap()), 128, "no smaller one would have gone better");
 }
 
 /// Which of the two syncs, or of the three writes, belongs to what: the new file, its name, META.

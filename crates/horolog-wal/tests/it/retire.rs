@@ -1,6 +1,7 @@
 //! Segments that nobody needs any more, and their files in another life.
 
-use horolog_sim::{Rng, SimDisk};
+use horolog_sim::{Errno, Fault, Rng, SimDisk, Trigger};
+use horolog_storage::Op;
 use horolog_wal::{LogView, Lsn, SegmentHeader, SegmentRole};
 
 use crate::rig::{Model, Rig, crashed, mem, read};
@@ -99,6 +100,30 @@ fn a_retired_file_is_used_again_under_another_name_and_salt() {
     let view = read(&*disk).unwrap();
     assert_eq!(view.torn_bytes, 0);
     check_rest(&view, &rig.model, acked, rig.acked);
+}
+
+/// Where there is no room for zeros, a file that needs none will do.
+#[test]
+fn after_a_segment_that_found_no_room_a_retired_file_of_any_size_is_used() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    assert!(rig.append_bodies(&[vec![5; 300_000]]).unwrap().rotated, "to a segment that holds it");
+    rotate(&mut rig, 1);
+    let acked = rig.acked;
+    assert_eq!(retire(&mut rig, acked), 2);
+    assert!(rig.prepare(), "of the first one, which is as large as is wanted");
+    while !rig.writer.needs_spare() {
+        rig.commit();
+    }
+    disk.inject(Fault::Refused(Op::Create, Errno::Full), Trigger::after(0).for_ever());
+    let wanted = rig.writer.wants_spare().unwrap();
+    assert_eq!(wanted.bytes(), 64 << 10);
+    assert!(wanted.prepare().unwrap_err().is_full());
+    let retired = rig.writer.wants_spare().unwrap();
+    assert!(retired.bytes() > 1_200_000, "{}", retired.bytes());
+    rig.writer.offer_spare(retired.prepare().unwrap());
+    rotate(&mut rig, 2);
+    check_rest(&read(&*disk).unwrap(), &rig.model, acked, rig.acked);
 }
 
 /// A torn batch in a file full of whole batches of an earlier life.

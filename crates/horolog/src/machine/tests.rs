@@ -345,7 +345,11 @@ impl World {
 
     /// The next `files` segments cannot be made.
     fn fill_the_disk(&self, files: usize) {
-        (0..files).for_each(|_| self.storage.fail_next(Op::Create, 0, Errno::Full));
+        self.refuse_segments(files, Errno::Full);
+    }
+
+    fn refuse_segments(&self, files: usize, errno: Errno) {
+        (0..files).for_each(|_| self.storage.fail_next(Op::Create, 0, errno));
     }
 
     fn schedules(&mut self) -> bool {
@@ -359,12 +363,19 @@ impl World {
     }
 }
 
+/// The disk, a quota, or the size that a file may have.
 #[test]
 fn a_full_disk_refuses_new_work_at_once_and_lets_the_rest_end() {
+    for errno in [Errno::Full, Errno::Quota, Errno::TooLarge] {
+        new_work_is_refused_and_the_rest_ends(errno);
+    }
+}
+
+fn new_work_is_refused_and_the_rest_ends(errno: Errno) {
     let mut world = World::new(7);
     let (one, other) = (world.after(1, Durability::Synced), world.after(60_000, Durability::Synced));
     world.flush();
-    world.fill_the_disk(1);
+    world.refuse_segments(1, errno);
     world.keep();
     assert!(!world.schedules());
     let now = world.now();

@@ -151,7 +151,7 @@ impl World {
         let Some(errno) = pick(&ERRNOS, errno) else { return };
         self.counts.fault("F12 failed write");
         self.armed.may_fail = true;
-        self.armed.full |= matches!(errno, Errno::Full | Errno::Quota);
+        self.armed.full |= is_no_room(errno);
         let fault = match bytes {
             0 => Fault::Refused(Op::Write, errno),
             _ => Fault::ShortWrite { bytes: bytes.into(), errno },
@@ -184,7 +184,7 @@ impl World {
         let Some((op, errno)) = pick(&NAME_OPS, op).zip(pick(&ERRNOS, errno)) else { return };
         self.counts.fault("F15 refused operation on names");
         // Where a segment is wanted at once and cannot be made for another reason than room, the log ends.
-        let full = matches!(errno, Errno::Full | Errno::Quota);
+        let full = is_no_room(errno);
         self.armed.may_fail |= op == Op::SyncDir || !full;
         self.armed.full |= full;
         let trigger = Trigger::after(after.into()).times(u64::from(times) + 1);
@@ -234,6 +234,10 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn is_no_room(errno: Errno) -> bool {
+    matches!(errno, Errno::Full | Errno::Quota | Errno::TooLarge)
 }
 
 /// A fault of an opening, ordered from its disk.
