@@ -16,21 +16,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::io::{Read, stdin};
+use std::io::{ErrorKind, Read, stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use horolog::{
-    CancelError, CancelOutcome, Engine, HealError, Options, OutcomeFault, ScheduleError, ScheduleFault,
-    Timer, Unavailable,
+    CancelError, CancelOutcome, Engine, HealError, LogError, OpenError, Options, OutcomeFault, ScheduleError,
+    ScheduleFault, StorageError, Timer, Unavailable,
 };
 
 /// The directory is not as it was promised.
 const VIOLATED: u8 = 1;
 /// The directory was not opened.
 const NOT_OPENED: u8 = 3;
+/// The directory was not opened, because the file system may only be read.
+const READ_ONLY: u8 = 4;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// How long something may take that is bound to happen, unless the file system fails.
@@ -79,7 +81,7 @@ fn with_engine(dir: &Path, act: impl FnOnce(&Engine) -> Result<ExitCode, Box<dyn
         Ok(engine) => engine,
         Err(error) => {
             println!("not opened: {}", whole(&error));
-            return ExitCode::from(NOT_OPENED);
+            return ExitCode::from(if is_read_only(&error) { READ_ONLY } else { NOT_OPENED });
         }
     };
     let code = act(&engine).unwrap_or_else(|error| {
@@ -91,6 +93,14 @@ fn with_engine(dir: &Path, act: impl FnOnce(&Engine) -> Result<ExitCode, Box<dyn
         Err(error) => println!("not closed: {}", whole(&error)),
     }
     code
+}
+
+fn is_read_only(error: &OpenError) -> bool {
+    let (OpenError::Storage(storage) | OpenError::Log { source: LogError::Storage(storage), .. }) = error
+    else {
+        return false;
+    };
+    matches!(storage, StorageError::Io { source, .. } if source.kind() == ErrorKind::ReadOnlyFilesystem)
 }
 
 /// An error and all that it rests on.
