@@ -1,7 +1,8 @@
 //! Payloads in memory: byte strings behind 8-byte handles.
 //!
 //! Small payloads lie in pages of equal cells, one list of pages a cell size, so that ten million of them cost no
-//! allocation each and no rounding beyond a quarter of their length. Large ones are shared buffers, so that handing one
+//! allocation each and no rounding beyond a quarter of their length. A page has a power of two of cells, so that finding one
+//! takes no division. Large ones are shared buffers, so that handing one
 //! to a consumer copies nothing. An empty payload takes no memory at all.
 //!
 //! # Invariants (asserted by [`Payloads::check`])
@@ -23,7 +24,8 @@ use crate::pool::Pool;
 /// Payloads above this many bytes are shared buffers of their own.
 pub(crate) const SMALL_BYTES_MAX: usize = 512;
 
-const PAGE_BYTES: usize = 64 << 10;
+/// A page has as many cells as fit in this, down to a power of two.
+const PAGE_BYTES_MAX: usize = 64 << 10;
 const LEN_BITS: u32 = 13;
 const CLASS_BITS: u32 = 6;
 const LARGE: u64 = 1 << 63;
@@ -215,8 +217,7 @@ impl Discarded {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let large: usize = self.large.iter().map(|payload| payload.len()).sum();
-        let emptied =
-            self.emptied.iter().map(|emptied| emptied.pages.len() * PAGE_BYTES + emptied.free.bytes());
+        let emptied = self.emptied.iter().map(|emptied| emptied.page_bytes() + emptied.free.bytes());
         large + emptied.sum::<usize>()
     }
 }
@@ -228,10 +229,18 @@ struct Emptied {
     free: Paged<u32>,
 }
 
+impl Emptied {
+    fn page_bytes(&self) -> usize {
+        self.pages.iter().map(|page| page.len()).sum()
+    }
+}
+
 /// Cells of one size.
 #[derive(Debug)]
 struct Class {
     cell_bytes: usize,
+    /// A page has two to the power of this many cells.
+    page_shift: u32,
     cells: u32,
     pages: Vec<Box<[u8]>>,
     free: Paged<u32>,
@@ -239,16 +248,18 @@ struct Class {
 
 impl Class {
     fn new(cell_bytes: usize) -> Self {
-        Self { cell_bytes, cells: 0, pages: Vec::new(), free: Paged::new() }
+        let page_shift = (PAGE_BYTES_MAX / cell_bytes).ilog2();
+        Self { cell_bytes, page_shift, cells: 0, pages: Vec::new(), free: Paged::new() }
     }
 
-    fn cells_a_page(&self) -> usize {
-        PAGE_BYTES / self.cell_bytes
+    fn page_bytes(&self) -> usize {
+        self.cell_bytes << self.page_shift
     }
 
-    fn range(&self, index: u32) -> (usize, usize) {
-        let index = index as usize;
-        (index / self.cells_a_page(), index % self.cells_a_page() * self.cell_bytes)
+    /// The page of a cell, and where the cell begins in it.
+    fn locate(&self, index: u32) -> (usize, usize) {
+        let at = index & ((1 << self.page_shift) - 1);
+        ((index >> self.page_shift) as usize, at as usize * self.cell_bytes)
     }
 
     fn take(&mut self) -> u32 {
@@ -256,20 +267,20 @@ impl Class {
             return index;
         }
         let index = self.cells;
-        if self.range(index).0 == self.pages.len() {
-            self.pages.push(vec![0; PAGE_BYTES].into_boxed_slice());
+        if self.locate(index).0 == self.pages.len() {
+            self.pages.push(vec![0; self.page_bytes()].into_boxed_slice());
         }
         self.cells += 1;
         index
     }
 
     fn cell(&self, index: u32) -> &[u8] {
-        let (page, start) = self.range(index);
+        let (page, start) = self.locate(index);
         self.pages.get(page).and_then(|page| page.get(start..start + self.cell_bytes)).unwrap_or_default()
     }
 
     fn cell_mut(&mut self, index: u32) -> &mut [u8] {
-        let (page, start) = self.range(index);
+        let (page, start) = self.locate(index);
         let end = start + self.cell_bytes;
         self.pages.get_mut(page).and_then(|page| page.get_mut(start..end)).unwrap_or_default()
     }
@@ -343,7 +354,7 @@ impl Payloads {
         let Some(class) = self.classes.get_mut(class_index) else { return PayloadRef(0) };
         let pages_before = class.pages.len();
         let index = class.take();
-        self.bytes += (class.pages.len() - pages_before) * PAGE_BYTES;
+        self.bytes += (class.pages.len() - pages_before) * class.page_bytes();
         if let Some(cell) = class.cell_mut(index).get_mut(..payload.len()) {
             cell.copy_from_slice(payload);
         }
@@ -389,7 +400,7 @@ impl Payloads {
                 if let Some(class) = self.classes.get_mut(class) {
                     class.free.push(index);
                     if let Some(emptied) = class.shrink_if_empty() {
-                        self.bytes -= emptied.pages.len() * PAGE_BYTES;
+                        self.bytes -= emptied.page_bytes();
                         self.discarded.emptied.push(emptied);
                     }
                 }
@@ -422,7 +433,7 @@ impl Payloads {
             if free.len() != class.free.len() || free.last().is_some_and(|&last| last >= class.cells) {
                 return Err("I1: a free cell is listed twice or was never made");
             }
-            bytes += class.pages.len() * PAGE_BYTES;
+            bytes += class.pages.len() * class.page_bytes();
         }
         if bytes == self.bytes { Ok(()) } else { Err("I2: bytes does not add up") }
     }
@@ -475,7 +486,7 @@ mod tests {
             payloads.remove(handle);
             payloads.check().expect("after a remove");
         }
-        let rest = payloads.classes.len() * PAGE_BYTES;
+        let rest = payloads.classes.len() * PAGE_BYTES_MAX;
         assert!(payloads.bytes() <= rest, "an empty store keeps a page a class at most");
     }
 
@@ -495,9 +506,9 @@ mod tests {
         let handles: Vec<_> = (0..10_000).map(|_| payloads.insert((&[7; 64]).into())).collect();
         let full = payloads.bytes();
         handles.into_iter().for_each(|handle| payloads.remove(handle));
-        assert_eq!(payloads.bytes(), PAGE_BYTES);
+        assert_eq!(payloads.bytes(), PAGE_BYTES_MAX);
         let emptied = payloads.take_discarded().emptied.pop().unwrap();
-        assert_eq!((emptied.pages.len(), emptied.free.len()), (full / PAGE_BYTES - 1, 10_000));
+        assert_eq!((emptied.pages.len(), emptied.free.len()), (full / PAGE_BYTES_MAX - 1, 10_000));
         payloads.check().expect("after the burst");
         let again = payloads.insert((&[8; 64]).into());
         assert_eq!(payloads.get(again), [8; 64]);
