@@ -472,11 +472,11 @@ fn follow_links<'a, 's>(
 ) -> Result<Vec<Walk<'a, 's>>, End> {
     let (mut chain, mut link) = (vec![head], first);
     while link.segment >= meta.first_segment {
-        let corrupt = || Corruption { segment: link.segment, lost: None };
-        let found = segments.get(&link.segment).and_then(Option::as_ref).ok_or_else(corrupt)?;
+        let corrupt = |lost| Corruption { segment: link.segment, lost };
+        let found = segments.get(&link.segment).and_then(Option::as_ref).ok_or_else(|| corrupt(None))?;
         let mut walk = Walk::new(found, codec);
-        walk.read_to(link.last_lsn, link.chain)?.ok_or_else(corrupt)?;
-        link = walk.batches[0].link.ok_or_else(corrupt)?;
+        walk.read_to(link.last_lsn, link.chain)?.map_err(corrupt)?;
+        link = walk.batches[0].link.ok_or_else(|| corrupt(None))?;
         chain.push(walk);
     }
     Ok(chain)
@@ -552,14 +552,19 @@ impl<'a, 's> Walk<'a, 's> {
         Ok(walk.step()?.then_some(walk))
     }
 
-    /// Reads up to the batch that ends with `last_lsn` and has the chain value `chain`; `None` if there is none.
-    fn read_to(&mut self, last_lsn: u64, chain: u64) -> Result<Option<()>, End> {
-        while self.step()? {
+    /// Reads up to the batch that ends with `last_lsn` and has the chain value `chain`; if there is none, what is lost. Nobody
+    /// knows where that begins if there is no batch at all.
+    fn read_to(&mut self, last_lsn: u64, chain: u64) -> Result<Result<(), Option<Lost>>, End> {
+        loop {
+            let (offset, first) = (u64::from(self.block) * BLOCK as u64, self.last_lsn + 1);
+            let lost = (!self.batches.is_empty()).then_some(Lost { offset, first, last: last_lsn });
+            if !self.step()? || self.last_lsn > last_lsn {
+                return Ok(Err(lost));
+            }
             if (self.last_lsn, self.chain) == (last_lsn, chain) {
-                return Ok(Some(()));
+                return Ok(Ok(()));
             }
         }
-        Ok(None)
     }
 
     /// Reads the next batch; `false` if there is no valid one.

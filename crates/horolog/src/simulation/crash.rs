@@ -15,12 +15,14 @@ use horolog_storage::{LOCK_FILE, Op, Storage};
 use horolog_wal::{LogError, VisitError};
 
 use super::Node;
+use super::anatomy::{Anatomy, Must};
 use super::evidence::{is_unlisted, proven};
 use super::faults::{Armed, Cut, Lie, OpeningFault, file_name, refuse};
 use super::model::ms;
 use super::node::NotOpened;
 use super::print::Print;
 use super::rows;
+use super::second_reader::{Place as Told, agrees};
 use super::step::Step;
 use super::verdict::{Checked, Invariant};
 use super::world::World;
@@ -50,11 +52,19 @@ struct Promise {
     may_refuse: bool,
     /// More than one thing may have gone wrong.
     several: bool,
+    /// A second reader must say the same: the format decides, and no promise does.
+    doubtful: Option<Told>,
 }
 
 impl Promise {
-    const NOTHING: Self =
-        Self { floor: Lsn::ZERO, durable: Lsn::ZERO, exact: None, may_refuse: false, several: false };
+    const NOTHING: Self = Self {
+        floor: Lsn::ZERO,
+        durable: Lsn::ZERO,
+        exact: None,
+        may_refuse: false,
+        several: false,
+        doubtful: None,
+    };
 }
 
 /// So many earlier images are kept.
@@ -189,7 +199,10 @@ impl World {
                 let (floor, durable) = (Lsn(survives), Lsn(positions.durable));
                 Promise { floor, durable, several: self.scarred, ..Promise::NOTHING }
             }
-            _ => Promise { may_refuse: true, several: true, ..Promise::NOTHING },
+            _ => {
+                let doubtful = Some(Told::Any);
+                Promise { may_refuse: true, several: true, doubtful, ..Promise::NOTHING }
+            }
         }
     }
 
@@ -249,7 +262,7 @@ impl World {
     /// Reads an image as `verify` does, and holds it to everything that an image must be.
     ///
     /// I1, I14: it is read, at least as far as was promised and as anything on it proves. I2: to the state of exactly one LSN.
-    /// I4, I15: reading it again gives the same. I5: its LSNs are dense. I8: no more memory is asked for than for two of its
+    /// I14: of a disk that lied, or was damaged, a second reader says the same. I4, I15: reading it again gives the same. I5: its LSNs are dense. I8: no more memory is asked for than for two of its
     /// largest files. I11: nothing is changed.
     fn judge<'a>(&mut self, disk: &'a SimDisk, promise: Promise) -> Checked<Option<Recovered<'a>>> {
         self.counts.states += 1;
@@ -272,6 +285,10 @@ impl World {
         self.must(same, Invariant::I4, || {
             format!("{:?}, and then {again:?}", read.as_ref().map(|it| it.report))
         })?;
+        if let Some(place) = promise.doubtful {
+            let agreed = agrees(disk, &read, place);
+            self.must(agreed.is_ok(), Invariant::I14, || agreed.err().unwrap_or_default())?;
+        }
         match read {
             Ok(found) => self.judge_found(disk, found, promise).map(Some),
             Err(error) => {
@@ -542,7 +559,8 @@ impl World {
         Ok(Some(known))
     }
 
-    /// F7, F16, F17, F22. I14: whoever is read less far than what is left of the proof is refused. Refusing is always right.
+    /// F7, F16, F17, F22. I14: what nothing hangs on is survived, what is needed is refused, and whatever is read is no less than
+    /// what is left of the proof; a second reader says the same, and if it is refused the same place.
     fn damage(&mut self, armed: &Armed, known: Lsn) -> Checked<Lsn> {
         if armed.damages.is_empty() || armed.lied != Lie::No {
             return Ok(known);
@@ -557,19 +575,27 @@ impl World {
             self.counts.fault(done.class);
         }
         let Some(first) = done.first() else { return Ok(known) };
-        let intact = self.facts(&self.disk).map(|facts| facts.0);
-        let slots_are_good =
-            recover(&*self.disk, &self.sizes.log).is_ok_and(|it| it.report.meta_bad_slots == 0);
-        let must_open = done.len() == 1 && first.one_slot && slots_are_good;
-        let exact = must_open.then_some(known);
+        let disk = Arc::clone(&self.disk);
+        let Ok(intact) = recover(&*disk, &self.sizes.log) else { return Ok(known) };
+        let must = Anatomy::of(&intact).must(&disk, &fork);
+        let intact_valid = intact.report.valid;
+        let exact = (must == Must::Open).then_some(intact_valid);
         let several = done.len() > 1 || self.scarred;
-        let promise = Promise { exact, may_refuse: !must_open, several, ..Promise::NOTHING };
-        let found = self.judge(&fork, promise)?;
+        let (may_refuse, doubtful) = (must != Must::Open, Some(Told::of(&disk, &fork)));
+        let found =
+            self.judge(&fork, Promise { exact, may_refuse, several, doubtful, ..Promise::NOTHING })?;
         let valid = found.as_ref().map(|found| found.report.valid);
-        self.counts.verdict(match valid {
-            None => "damage: refused",
-            Some(valid) if Some(valid) == intact => "damage: opened, and everything is there",
-            Some(_) => "damage: opened without what nothing proves any more",
+        self.must(must != Must::Refuse || valid.is_none(), Invariant::I14, || {
+            format!("what is needed was damaged, and it is read to {valid:?}")
+        })?;
+        self.counts.verdict(match (must, valid) {
+            (Must::Open, _) => "damage of nothing that is needed: opened, and everything is there",
+            (Must::Refuse, _) => "damage of what is needed: refused",
+            (Must::Either, None) => "damage of what something may prove: refused",
+            (Must::Either, Some(valid)) if valid == intact_valid => {
+                "damage of what something may prove: opened, and everything is there"
+            }
+            (Must::Either, Some(_)) => "damage of what something may prove: opened, and nothing proves more",
         });
         let opened =
             Node::open(&Arc::new(fork.process_kill()), self.sizes.machine, &self.sizes.log, self.times());

@@ -21,15 +21,13 @@ pub(crate) struct Damage {
 /// What a damage did.
 pub(crate) struct Done {
     pub(crate) class: &'static str,
-    /// It touched one slot of META and nothing else.
-    pub(crate) one_slot: bool,
     /// It left a file behind that nobody will remove.
     pub(crate) strange: bool,
 }
 
 impl Done {
     fn of(class: &'static str) -> Self {
-        Self { class, one_slot: false, strange: true }
+        Self { class, strange: true }
     }
 }
 
@@ -65,16 +63,14 @@ impl Damage {
         let used = used_bytes(disk, name) as u64;
         // Most of a segment is blank; what is not is hit more often.
         let at = u64::from(self.at) % if self.with & 8 > 0 { len } else { used }.max(1);
-        disk.flip(name, at, 1 << (self.with % 8))
-            .then(|| Done { one_slot: name == "META", ..Done::of("F7 bit flip") })
+        disk.flip(name, at, 1 << (self.with % 8)).then(|| Done::of("F7 bit flip"))
     }
 
     fn burst(&self, disk: &SimDisk, name: &str, bytes: u64) -> Option<Done> {
         let at = u64::from(self.at) % (used_bytes(disk, name) as u64).max(1);
         let mut rng = Rng::new(self.with.into());
         let hit = (at..at + bytes).filter(|at| disk.flip(name, *at, rng.next().to_le_bytes()[0] | 1)).count();
-        let one_slot = name == "META" && at / 4096 == (at + bytes - 1) / 4096;
-        (hit > 0).then(|| Done { one_slot, ..Done::of("F7 burst") })
+        (hit > 0).then(|| Done::of("F7 burst"))
     }
 
     /// Whole blocks read as zeros, or as noise.
@@ -157,14 +153,13 @@ impl Damage {
             }
         }
         disk.put("META", &bytes);
-        let one_slot = slots.count_ones() == 1;
         let class = match slots.count_ones() {
             1 => "F22 one slot of META",
             2 => "F22 two slots of META",
             3 => "F22 three slots of META",
             _ => "F22 all slots of META",
         };
-        Some(Done { class, one_slot, strange: false })
+        Some(Done { class, strange: false })
     }
 }
 

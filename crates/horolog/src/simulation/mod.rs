@@ -6,6 +6,7 @@
 //!
 //! Built for tests, and with the feature `simulation` for the programs of the package `horolog-tests`. Not for users.
 
+mod anatomy;
 mod commands;
 mod crash;
 mod damage;
@@ -19,6 +20,7 @@ mod node;
 mod print;
 mod rows;
 mod run;
+mod second_reader;
 mod shrink;
 mod step;
 mod verdict;

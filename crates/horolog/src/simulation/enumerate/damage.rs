@@ -1,13 +1,16 @@
 //! Damage to a log that is at rest: everything that was proven durable is there, or the directory is refused.
 //!
 //! What the undamaged directory proves is D. Damage may take what lies behind D (the window of `docs/durability.md`), and
-//! never in silence what lies before it. Of a segment that is linked every byte counts, padding included, up to the end of the
-//! batch that the LINK names: a directory with a bit of those flipped is refused.
+//! never in silence what lies before it. Where nothing or everything hangs on a byte ([`Anatomy`]), opening it with everything or
+//! refusing it is demanded. Where a block is zero or a write is lost, a second reader has to say the same.
 
+use horolog_recovery::recover;
 use horolog_sim::{Fate, Fault, SimDisk, Trigger};
 use horolog_storage::Op;
-use horolog_wal::{BLOCK_LEN, SegmentRole, read_log};
+use horolog_wal::BLOCK_LEN;
 
+use super::super::anatomy::{Anatomy, Must};
+use super::super::second_reader::{Place, agrees};
 use super::Enumeration;
 use super::ledger::{Breach, Ledger};
 use super::operation::Operation;
@@ -31,22 +34,15 @@ struct Rest {
     disk: SimDisk,
     ledger: Ledger,
     reading: Reading,
-    /// The linked segments, with where the part of them that counts ends.
-    linked: Vec<(String, u64)>,
+    anatomy: Anatomy,
 }
 
 impl Rest {
     fn of(disk: SimDisk, ledger: Ledger) -> Result<Self, Breach> {
         let reading = read(&disk, &ledger, Times::Twice)?;
-        let log = read_log(&disk, &log_options()).map_err(|error| Breach::refused("I14", error))?;
-        let segments = log.segments.into_iter().filter(|it| it.role == SegmentRole::Linked);
-        let linked = segments.map(|it| (it.name, it.end_offset)).collect();
-        Ok(Self { disk, ledger, reading, linked })
-    }
-
-    /// Whether the log cannot be read without this byte.
-    fn needs(&self, name: &str, offset: u64) -> bool {
-        offset >= BLOCK_LEN.into() && self.linked.iter().any(|(linked, end)| linked == name && offset < *end)
+        let found = recover(&disk, &log_options()).map_err(|error| Breach::refused("I14", error))?;
+        let anatomy = Anatomy::of(&found);
+        Ok(Self { disk, ledger, reading, anatomy })
     }
 }
 
@@ -84,22 +80,18 @@ impl<'a> Damage<'a> {
             zeroed.iter_mut().skip(block * BLOCK).take(BLOCK).for_each(|byte| *byte = 0);
             let disk = rest.disk.fork();
             disk.put(name, &zeroed);
-            self.judge(rest, &disk).map_err(|it| it.before(|| format!("block {block} of {name} is zero")))?;
+            let must = rest.anatomy.must(&rest.disk, &disk);
+            let judged = second(&disk).and_then(|()| self.judge(rest, &disk, must));
+            judged.map_err(|it| it.before(|| format!("block {block} of {name} is zero")))?;
         }
         Ok(())
     }
 
     fn flip(&mut self, rest: &Rest, name: &str, offset: usize) -> Result<(), Box<Violation>> {
-        let (offset, disk) = (offset as u64, rest.disk.fork());
-        disk.flip(name, offset, 1 << (offset % 8));
-        let refused_before = self.verdicts.refused;
-        let judged = self.judge(rest, &disk).and_then(|()| {
-            if self.verdicts.refused > refused_before || !rest.needs(name, offset) {
-                return Ok(());
-            }
-            Err(Breach::of("V", "a linked segment is not what was written, and nobody has noticed").into())
-        });
-        judged.map_err(|it| it.before(|| format!("a bit of {name} at {offset} is flipped")))
+        let disk = rest.disk.fork();
+        disk.flip(name, offset as u64, 1 << (offset % 8));
+        self.judge(rest, &disk, rest.anatomy.must_of_byte(name, offset))
+            .map_err(|it| it.before(|| format!("a bit of {name} at {offset} is flipped")))
     }
 
     /// The same sequence, in which one write is reported and never happens.
@@ -114,29 +106,52 @@ impl<'a> Damage<'a> {
             // What is written may hang on what is read on the way: this run has a ledger of its own.
             Ok(Life { disk, ledger, .. }) => {
                 let proven = rest.reading.proven().min(ledger.last());
-                self.judge_by(&ledger, proven, &disk.crash(&mut |_| Fate::Applied)).map_err(told)?;
+                let disk = disk.crash(&mut |_| Fate::Applied);
+                let judged = second(&disk).and_then(|()| self.judge_by(&ledger, proven, &disk).map(drop));
+                judged.map_err(told)?;
             }
         }
         Ok(())
     }
 
-    fn judge(&mut self, rest: &Rest, disk: &SimDisk) -> Result<(), Box<Violation>> {
-        self.judge_by(&rest.ledger, rest.reading.proven(), disk)
+    fn judge(&mut self, rest: &Rest, disk: &SimDisk, must: Must) -> Result<(), Box<Violation>> {
+        let valid = self.judge_by(&rest.ledger, rest.reading.proven(), disk)?;
+        let breach = match must {
+            Must::Refuse if valid.is_some() => "it is not what was written, and nobody has noticed",
+            Must::Open if valid != Some(rest.reading.valid()) => "nothing hangs on it, and not all is there",
+            _ => return Ok(()),
+        };
+        Err(Breach::of("V", breach).into())
     }
 
-    fn judge_by(&mut self, ledger: &Ledger, proven: u64, disk: &SimDisk) -> Result<(), Box<Violation>> {
+    /// How far it is read; `None` if it is refused.
+    fn judge_by(
+        &mut self,
+        ledger: &Ledger,
+        proven: u64,
+        disk: &SimDisk,
+    ) -> Result<Option<u64>, Box<Violation>> {
         match read(disk, ledger, Times::Once) {
-            Err(breach) if breach.refused => self.verdicts.refused += 1,
-            Err(breach) => return Err(breach.into()),
+            Err(breach) if breach.refused => {
+                self.verdicts.refused += 1;
+                Ok(None)
+            }
+            Err(breach) => Err(breach.into()),
             Ok(reading) if reading.valid() < proven => {
                 let what = format_args!("{proven} is proven, and {} is read", reading.valid());
-                return Err(Breach::of("D", what).into());
+                Err(Breach::of("D", what).into())
             }
             Ok(reading) => {
                 ledger.check(reading.valid(), reading.fingerprint)?;
                 self.verdicts.right += 1;
+                Ok(Some(reading.valid()))
             }
         }
-        Ok(())
     }
+}
+
+/// Two readers say the same.
+fn second(disk: &SimDisk) -> Result<(), Box<Violation>> {
+    let read = recover(disk, &log_options());
+    agrees(disk, &read, Place::Any).map_err(|differ| Breach::of("two readers", differ).into())
 }
