@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use horolog::simulation::{Broken, Class, Counts, Size, rows, run_seed, run_trace, shrink};
+use horolog::simulation::{Broken, Class, Counts, Size, faults, rows, run_seed, run_trace, shrink};
 
 /// Runs the engine over a simulated disk that fails in every way it knows, and checks every promise.
 #[derive(Debug, Parser)]
@@ -51,11 +51,13 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// So many runs reach every row of the crash table.
+/// So many runs reach every row of the crash table, and every effect of a fault.
 const ENOUGH_RUNS: u64 = 20_000;
 
-fn is_row_missing(counts: &Counts) -> bool {
-    rows().iter().any(|row| !counts.rows.contains_key(row))
+/// What was not reached.
+fn missing(counts: &Counts) -> Vec<&'static str> {
+    let rows = rows().iter().filter(|row| !counts.rows.contains_key(*row));
+    rows.chain(faults().iter().filter(|fault| !counts.faults.contains_key(*fault))).copied().collect()
 }
 
 /// What all threads share.
@@ -163,9 +165,11 @@ fn search(args: &Args) -> ExitCode {
     let took = since(work.began);
     let sum = work.sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     report(&sum.counts, took);
+    let has_to_reach_all = args.faults.is_none() && sum.counts.runs >= ENOUGH_RUNS;
+    let missing = if has_to_reach_all { missing(&sum.counts) } else { Vec::new() };
     match sum.broken {
-        None if args.faults.is_none() && sum.counts.runs >= ENOUGH_RUNS && is_row_missing(&sum.counts) => {
-            println!("\nFAILED: not every row of the crash table was reached");
+        None if !missing.is_empty() => {
+            println!("\nFAILED: never reached: {}", missing.join("; "));
             ExitCode::from(1)
         }
         None => ExitCode::SUCCESS,
@@ -199,12 +203,17 @@ fn report(counts: &Counts, took: Duration) {
     #[expect(clippy::cast_precision_loss, reason = "a rate is not exact")]
     let rate = 2.0 * *states as f64 / seconds;
     println!("{seconds:.1} s, {rate:.0} states a second");
-    table("faults", &counts.faults);
+    table("faults that took effect", &with_all(faults(), &counts.faults));
     table("checks", &counts.checks);
-    let mut reached: BTreeMap<&'static str, u64> = rows().iter().map(|row| (*row, 0)).collect();
-    reached.extend(counts.rows.iter().map(|(row, count)| (*row, *count)));
-    table("rows of the crash table", &reached);
+    table("rows of the crash table", &with_all(rows(), &counts.rows));
     table("verdicts", &counts.matrix);
+}
+
+/// The counts, with those that are zero.
+fn with_all(names: &[&'static str], counts: &BTreeMap<&'static str, u64>) -> BTreeMap<&'static str, u64> {
+    let mut all: BTreeMap<_, _> = names.iter().map(|name| (*name, 0)).collect();
+    all.extend(counts);
+    all
 }
 
 fn table(name: &str, counts: &BTreeMap<&'static str, u64>) {

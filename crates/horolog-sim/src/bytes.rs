@@ -5,6 +5,7 @@ use std::io;
 
 use horolog_storage::StorageError;
 
+use crate::effect::Effect;
 use crate::fault::{Errno, Fault, Lot, SyncFailure};
 use crate::image::{BLOCK_LEN, Image, LEN_MAX, SECTOR_LEN, index};
 use crate::inode::Inode;
@@ -50,20 +51,27 @@ impl State {
             return Err(StorageError::ShortRead { path: path(call.name), offset, wanted, len });
         }
         if let Some(sector) = inode.unreadable_in(offset, buf.len()) {
+            self.effects.note(Effect::Unreadable);
             let offset = Some(offset.max(sector * SECTOR_LEN as u64));
             return Err(self.refused(&Call { offset, ..*call }, Errno::Io));
         }
-        match fault {
+        inode.cache.read(buf, offset);
+        let wrong = match fault {
             Some(Fault::MisdirectedRead { name, offset }) => {
                 let elsewhere = self.names.find(&name).and_then(|file| self.files.get(&file));
-                elsewhere.map_or(&Image::default(), |inode| &inode.cache).read(buf, offset);
+                let nothing = Image::default();
+                let image = elsewhere.map_or(&nothing, |inode| &inode.cache);
                 self.trace.remark = Some("from elsewhere");
+                Some((read_over(image, buf, offset), Effect::WrongRead))
             }
             Some(Fault::StaleRead) => {
-                inode.before.read(buf, offset);
                 self.trace.remark = Some("stale");
+                Some((read_over(&inode.before, buf, offset), Effect::StaleRead))
             }
-            _ => inode.cache.read(buf, offset),
+            _ => None,
+        };
+        if let Some((true, effect)) = wrong {
+            self.effects.note(effect);
         }
         self.counts.bytes_read += wanted;
         Ok(())
@@ -74,15 +82,23 @@ impl State {
         let part = |len: u64| bytes.get(..index(len)).unwrap_or(bytes);
         let (reached, errno) = match self.plan.draw(call.op, &[call.name]) {
             Lot::Off => return Err(self.off(call)),
-            Lot::Met(Fault::Refused(_, errno)) => (part(bytes.len() as u64 / 2), errno),
-            Lot::Met(Fault::ShortWrite { bytes, errno }) => (part(bytes), errno),
+            Lot::Met(Fault::Refused(op, errno)) => {
+                self.effects.note(Effect::Refused(op, errno));
+                (part(bytes.len() as u64 / 2), errno)
+            }
+            Lot::Met(Fault::ShortWrite { bytes, errno }) => {
+                self.effects.note(Effect::ShortWrite);
+                (part(bytes), errno)
+            }
             Lot::Met(Fault::LostWrite) => {
                 self.trace.remark = Some("lost");
+                self.note_unless_there(file, bytes, offset, Effect::LostWrite);
                 return self.pretend(call, file, bytes);
             }
             Lot::Met(Fault::MisdirectedWrite { name, offset }) => {
                 self.trace.remark = Some("to elsewhere");
                 if let Some(elsewhere) = self.names.find(&name) {
+                    self.note_unless_there(elsewhere, bytes, offset, Effect::StrayWrite);
                     // What hits a full disk on the way is lost.
                     let _ = self.store(elsewhere, &name, bytes, offset);
                 }
@@ -97,11 +113,21 @@ impl State {
         Err(self.refused(call, errno))
     }
 
+    /// Notes an effect, unless a place holds these bytes anyway.
+    fn note_unless_there(&self, file: FileId, bytes: &[u8], offset: u64, effect: Effect) {
+        let mut there = bytes.to_vec();
+        let differs = self.files.get(&file).is_some_and(|inode| read_over(&inode.cache, &mut there, offset));
+        if differs {
+            self.effects.note(effect);
+        }
+    }
+
     /// Only the size of the file is as if the bytes had been written.
     fn pretend(&mut self, call: &Call<'_>, file: FileId, bytes: &[u8]) -> Result<(), StorageError> {
         let (ordinal, end) =
             (self.next_ordinal(), call.offset.unwrap_or(0).saturating_add(bytes.len() as u64));
         if end > self.room(file) {
+            self.effects.note(Effect::NoRoom);
             return Err(self.refused(call, Errno::Full));
         }
         self.change(file, |inode| inode.grow(ordinal, end));
@@ -125,7 +151,11 @@ impl State {
         let ordinal = self.next_ordinal();
         self.change(file, |inode| inode.write(ordinal, reached, offset));
         self.counts.bytes_written += fits;
-        if reached.len() < bytes.len() { Err(Errno::Full) } else { Ok(()) }
+        if reached.len() == bytes.len() {
+            return Ok(());
+        }
+        self.effects.note(Effect::NoRoom);
+        Err(Errno::Full)
     }
 
     /// How long a file may become.
@@ -149,7 +179,10 @@ impl State {
             Lot::Off => return Err(self.off(call)),
             Lot::Met(Fault::Refused(_, errno)) => (SyncFailure::MarkedClean, errno),
             Lot::Met(Fault::Sync(failure)) => (failure, Errno::Io),
-            Lot::Met(_) | Lot::Clear if owes_error => (SyncFailure::MarkedClean, Errno::Io),
+            Lot::Met(_) | Lot::Clear if owes_error => {
+                self.effects.note(Effect::ToldLate);
+                (SyncFailure::MarkedClean, Errno::Io)
+            }
             Lot::Met(_) | Lot::Clear => {
                 self.change(file, Inode::make_durable);
                 return Ok(());
@@ -167,14 +200,23 @@ impl State {
         self.change(file, |inode| {
             inode.abandon();
             inode.owes_error = failure == SyncFailure::ToldByTheNext;
-            if failure == SyncFailure::Reverted {
-                inode.evict();
-            }
         });
+        match failure {
+            SyncFailure::MarkedClean => self.effects.note(Effect::MarkedClean),
+            SyncFailure::Reverted => self.evict_file(file, Effect::Reverted),
+            SyncFailure::Evicted { .. } | SyncFailure::ToldByTheNext => {}
+        }
         if let SyncFailure::Evicted { after } = failure {
             self.evictions.push((self.counts.operations.saturating_add(after), file));
         }
     }
+}
+
+/// Reads what stands in an image; says whether that is something else than was in the buffer.
+fn read_over(image: &Image, buf: &mut [u8], offset: u64) -> bool {
+    let before = buf.to_vec();
+    image.read(buf, offset);
+    before != buf
 }
 
 fn on_disk(len: u64) -> u64 {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::effect::Effect;
 use crate::image::{Image, SECTOR_LEN};
 use crate::inode::{Inode, Place, Version};
 use crate::names::{Change, FileId, Names};
@@ -259,6 +260,75 @@ fn contents(file: FileId, name: &Arc<str>, inode: &Inode) -> impl Iterator<Item 
     sectors.chain(sizes)
 }
 
+/// What a crash took, as far as it can be seen: only sectors count that are not what the medium holds.
+#[derive(Default)]
+struct Toll {
+    sectors_lost: u64,
+    sectors_there: u64,
+    reordered: bool,
+    torn: bool,
+    spoilt: bool,
+    sizes_there: bool,
+    grown_lost: bool,
+    names_lost: u64,
+    both_names: bool,
+}
+
+impl Toll {
+    fn take(&mut self, disk: &State, at: &At, fate: Fate, order: NameOrder) {
+        match at {
+            At::Name(_) => match fate {
+                Fate::Applied => {}
+                Fate::BothNames => self.both_names |= order == NameOrder::Any,
+                _ => self.names_lost += 1,
+            },
+            At::Size(..) => self.sizes_there |= fate == Fate::Applied,
+            At::Sector(file, at) => {
+                let inode = disk.files.get(file);
+                let version = inode.and_then(|inode| Some((inode, inode.versions.get(*at)?)));
+                version.into_iter().for_each(|(inode, version)| self.take_sector(inode, version, fate));
+            }
+        }
+    }
+
+    fn take_sector(&mut self, inode: &Inode, version: &Version, fate: Fate) {
+        let (old, new) = (inode.medium.sector(version.sector), version.bytes());
+        if old == *new {
+            return;
+        }
+        let (is_lost, is_new) = match fate {
+            Fate::Applied => (false, true),
+            Fate::Dropped | Fate::BothNames => (true, false),
+            _ => {
+                let mut medium = inode.medium.clone();
+                medium.grow((version.sector + 1) * SECTOR_LEN as u64);
+                lay_over(&mut medium, version, fate, Rng::of(&[0]));
+                let found = medium.sector(version.sector);
+                (found == old, found == *new)
+            }
+        };
+        self.reordered |= !is_lost && self.sectors_lost > 0;
+        self.torn |= matches!(fate, Fate::Torn { .. } | Fate::TornTail { .. }) && !is_lost && !is_new;
+        self.spoilt |= matches!(fate, Fate::Garbage(_) | Fate::Zero) && !is_new;
+        self.grown_lost |= is_lost && version.sector * SECTOR_LEN as u64 >= inode.medium.len();
+        self.sectors_lost += u64::from(is_lost);
+        self.sectors_there += u64::from(!is_lost);
+    }
+
+    fn note(&self, disk: &State) {
+        let seen = [
+            (self.torn, Effect::Torn),
+            (self.spoilt, Effect::Spoilt),
+            (self.reordered, Effect::Reordered),
+            (self.sectors_lost > 0 && self.sectors_there == 0, Effect::AllLost),
+            (self.sizes_there && self.grown_lost, Effect::SizeOnly),
+            (self.names_lost > 0, Effect::NameLost),
+            (self.both_names, Effect::BothNames),
+        ];
+        seen.iter().filter(|(shows, _)| *shows).for_each(|(_, effect)| disk.effects.note(*effect));
+    }
+}
+
 /// What of one file arrived.
 #[derive(Default)]
 struct Arrived {
@@ -271,11 +341,15 @@ pub(crate) fn crash(disk: &State, crash: Crash, fate: &mut dyn FnMut(&Pending) -
     let mut table = disk.names.durable.clone();
     let mut arrived: BTreeMap<FileId, Arrived> = BTreeMap::new();
     let mut journal_ends = false;
+    let mut toll = Toll::default();
     for Item { pending, at } in items(disk) {
         if journal_ends && matches!(at, At::Name(_)) {
+            toll.names_lost += 1;
             continue;
         }
-        match (at, fate(&pending)) {
+        let fate = fate(&pending);
+        toll.take(disk, &at, fate, crash.names);
+        match (at, fate) {
             (At::Sector(_, _), Fate::Dropped) => {}
             (At::Sector(file, at), fate) => arrived.entry(file).or_default().sectors.push((at, fate)),
             (At::Size(file, at), Fate::Applied) => {
@@ -292,6 +366,7 @@ pub(crate) fn crash(disk: &State, crash: Crash, fate: &mut dyn FnMut(&Pending) -
             (At::Size(..), _) => {}
         }
     }
+    toll.note(disk);
     let names = Names { seen: table.clone(), durable: table, pending: Vec::new() };
     let files = names.reachable().into_iter().filter_map(|file| {
         let inode = disk.files.get(&file)?;

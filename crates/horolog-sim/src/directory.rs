@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use horolog_storage::{LOCK_FILE, StorageError};
 
+use crate::effect::Effect;
 use crate::fault::{Errno, Fault, Lot};
 use crate::names::FileId;
 use crate::state::{State, path};
@@ -29,6 +30,7 @@ impl State {
             return Err(self.failed(call, io::ErrorKind::AlreadyExists.into()));
         }
         if self.capacity.is_some_and(|capacity| self.used_bytes() >= capacity) {
+            self.effects.note(Effect::NoRoom);
             return Err(self.refused(call, Errno::Full));
         }
         let file = self.add(call.name);
@@ -71,6 +73,7 @@ impl State {
             Lot::Off => Err(self.off(call)),
             Lot::Met(Fault::Refused(_, errno)) => {
                 Arc::make_mut(&mut self.names).abandon();
+                self.effects.note(Effect::Refused(call.op, errno));
                 Err(self.refused(call, errno))
             }
             Lot::Met(_) | Lot::Clear => {
@@ -87,6 +90,7 @@ impl State {
             self.add(LOCK_FILE);
         }
         self.lock.take().map_err(|pid| {
+            self.effects.note(Effect::Locked);
             let (path, host) = (path(LOCK_FILE), horolog_storage::host_name());
             StorageError::Locked { path, pid: Some(pid), host: Some(host) }
         })

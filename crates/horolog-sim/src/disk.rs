@@ -9,6 +9,7 @@ use horolog_storage::{Op, StorageError};
 
 use crate::check::Broken;
 use crate::crash::{self, Crash, Fate, Pending, PendingChange};
+use crate::effect::Effect;
 use crate::fault::{Errno, Fault, Pattern, Trigger};
 use crate::image::SECTOR_LEN;
 use crate::lock::Lock;
@@ -97,7 +98,7 @@ impl Shared {
 }
 
 /// Making one, and ending its life. Each of these leaves this disk as it is and makes another one, which nobody has
-/// open and whose lock is free. Capacity, rot, watches and whether a trace is kept go with it; counts, traces
+/// open and whose lock is free. Capacity, rot, watches, effects and whether a trace is kept go with it; counts, traces
 /// and what was seen begin anew.
 impl SimDisk {
     /// An empty directory on a disk of its own; `seed` decides what [`Storage::entropy`](horolog_storage::Storage::entropy)
@@ -197,6 +198,18 @@ impl SimDisk {
     /// trace: the machine is off, and [`SimDisk::crash`] or [`SimDisk::process_kill`] say what is found later.
     pub fn halt_after(&self, changes: u64) {
         self.state().plan.halt_after(changes);
+    }
+
+    /// Whether the machine is off: see [`SimDisk::halt_after`].
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.state().plan.is_off()
+    }
+
+    /// How often each fault took effect, on this disk, on those it was made from, and on those that were made from it.
+    #[must_use]
+    pub fn effects(&self) -> Vec<(Effect, u64)> {
+        self.state().effects.counts()
     }
 
     /// Takes back all faults and the halt.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use horolog_storage::StorageError;
 
 use crate::crash::{Pending, any_sector};
+use crate::effect::{Effect, Effects};
 use crate::fault::{Errno, Fault, Lot, Plan};
 use crate::image::{Image, SECTOR_LEN, mix};
 use crate::inode::Inode;
@@ -49,6 +50,7 @@ pub(crate) struct State {
     pub(crate) watch: Watch,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
+    pub(crate) effects: Effects,
     pub(crate) handles: BTreeMap<FileId, u64>,
     /// Files whose clean pages go after that many operations.
     pub(crate) evictions: Vec<(u64, FileId)>,
@@ -73,6 +75,7 @@ impl State {
             watch: Watch::default(),
             trace: Trace::default(),
             counts: Counts::default(),
+            effects: Effects::default(),
             handles: BTreeMap::new(),
             evictions: Vec::new(),
             interruption: None,
@@ -92,6 +95,7 @@ impl State {
             capacity: self.capacity,
             watch: Watch { patterns: Arc::clone(&self.watch.patterns), seen: Vec::new() },
             trace: Trace { is_on: self.trace.is_on, ..Trace::default() },
+            effects: self.effects.clone(),
             names: Arc::new(names),
             files,
             ..Self::new(0)
@@ -125,7 +129,19 @@ impl State {
         self.counts.mutations += u64::from(call.is_mutation());
         let now = self.counts.operations;
         let due: Vec<_> = self.evictions.extract_if(.., |(at, _)| *at < now).map(|(_, file)| file).collect();
-        due.into_iter().for_each(|file| self.change(file, Inode::evict));
+        due.into_iter().for_each(|file| self.evict_file(file, Effect::Evicted));
+    }
+
+    /// The clean pages of a file leave the page cache; it is noted if that shows.
+    pub(crate) fn evict_file(&mut self, file: FileId, effect: Effect) {
+        let shows = self.change(file, |inode| {
+            let before = inode.cache.clone();
+            inode.evict();
+            !before.same(&inode.cache)
+        });
+        if shows {
+            self.effects.note(effect);
+        }
     }
 
     pub(crate) fn end<T>(&mut self, call: &Call<'_>, outcome: &Result<T, StorageError>) {
@@ -153,7 +169,10 @@ impl State {
         match self.plan.draw(call.op, &[call.name, call.to.unwrap_or(call.name)]) {
             Lot::Clear => Ok(None),
             Lot::Off => Err(self.off(call)),
-            Lot::Met(Fault::Refused(_, errno)) => Err(self.refused(call, errno)),
+            Lot::Met(Fault::Refused(op, errno)) => {
+                self.effects.note(Effect::Refused(op, errno));
+                Err(self.refused(call, errno))
+            }
             Lot::Met(fault) => Ok(Some(fault)),
         }
     }
@@ -208,8 +227,9 @@ impl State {
     }
 
     pub(crate) fn evict(&mut self) {
-        let doubtful = self.files.values_mut().filter(|inode| !inode.is_settled());
-        doubtful.for_each(|inode| Arc::make_mut(inode).evict());
+        let doubtful = self.files.iter().filter(|(_, inode)| !inode.is_settled());
+        let doubtful: Vec<_> = doubtful.map(|(file, _)| *file).collect();
+        doubtful.into_iter().for_each(|file| self.evict_file(file, Effect::Evicted));
     }
 
     /// A sector that some file holds or held on the medium.

@@ -1,6 +1,6 @@
 //! Each fault does what it says, when it is due, and to whom it is meant for.
 
-use horolog_sim::{Errno, Fate, Fault, Pattern, SimDisk, SyncFailure, Trigger};
+use horolog_sim::{Effect, Errno, Fate, Fault, Pattern, SimDisk, SyncFailure, Trigger};
 use horolog_storage::{Op, Storage, StorageError};
 
 use crate::{names, open, read, synced};
@@ -459,4 +459,55 @@ fn a_flip_of_what_was_never_handed_over_leaves_the_device_as_it_is() {
     file.sync().unwrap();
     assert_eq!(disk.medium_bytes("a").unwrap()[700], 7 ^ 1 ^ 2);
     disk.check().unwrap();
+}
+
+/// How often an effect was met.
+fn met(disk: &SimDisk, effect: Effect) -> u64 {
+    disk.effects().iter().find(|(met, _)| *met == effect).map_or(0, |(_, times)| *times)
+}
+
+#[test]
+fn an_effect_counts_when_it_shows_and_not_when_it_was_ordered() {
+    let disk = synced(b"old");
+    let file = open(&disk);
+    disk.inject(Fault::LostWrite, Trigger::after(0).times(2));
+    disk.inject(Fault::StaleRead, Trigger::after(0).times(2));
+    disk.fail_next(Op::Sync, 5, Errno::Io);
+    assert_eq!(disk.effects(), []);
+    file.write_at(b"old", 0).unwrap();
+    assert_eq!(disk.effects(), [], "what is lost is there anyway");
+    file.write_at(b"new", 0).unwrap();
+    assert_eq!(met(&disk, Effect::LostWrite), 1);
+    file.write_at(b"new", 0).unwrap();
+    assert_eq!(read(&*file, 0, 3), b"\0\0\0", "the file was empty before its sync");
+    for _ in 0..2 {
+        file.sync().unwrap();
+        file.write_at(b"new", 0).unwrap();
+    }
+    file.sync().unwrap();
+    assert_eq!(read(&*file, 0, 3), b"new");
+    assert_eq!(met(&disk, Effect::StaleRead), 1, "the second one gives what is there");
+    assert_eq!(met(&disk, Effect::MarkedClean), 0, "not yet due");
+}
+
+#[test]
+fn what_a_crash_took_counts_if_it_shows_also_on_the_disks_that_come_of_it() {
+    let disk = synced(&[1; 1024]);
+    let file = open(&disk);
+    file.write_at(&[1; 512], 0).unwrap();
+    drop(disk.crash(&mut |_| Fate::Dropped));
+    assert_eq!(disk.effects(), [], "the same bytes as on the medium");
+    file.write_at(&[2; 1024], 0).unwrap();
+    drop(disk.crash(&mut |_| Fate::Dropped));
+    assert_eq!(disk.effects(), [(Effect::AllLost, 1)]);
+    let mut turn = 0;
+    let after = disk.crash(&mut |_| {
+        turn += 1;
+        [Fate::Dropped, Fate::Dropped, Fate::Torn { bytes: 100 }][turn - 1]
+    });
+    assert_eq!((met(&after, Effect::Torn), met(&after, Effect::Reordered)), (1, 1));
+    let fork = after.fork();
+    fork.set_capacity_bytes(Some(0));
+    fork.create("b").unwrap_err();
+    assert_eq!(met(&disk, Effect::NoRoom), 1, "all of one family count together");
 }

@@ -10,13 +10,14 @@
 //! | of the header or the length of any listed segment; such a segment is gone | refused |
 //! | of the valid part of the head | as far as stamps and META prove what was there: refused; else it is a torn tail |
 //! | of several slots of META, or of all of it | by what the slots that are left say, and what contradicts them |
+//! | the same, where a batch goes on that a crash had taken: an older life's bytes | by what is there then |
 //! | a segment's name on a file that was not there | by its header |
 //!
-//! The last three say [`Must::Either`]: no part of the page promises the one or the other of all of them.
+//! The last four say [`Must::Either`]: no part of the page promises the one or the other of all of them.
 
 use horolog_recovery::Recovered;
 use horolog_sim::SimDisk;
-use horolog_wal::{BLOCK_LEN, SegmentHeader, SegmentRole};
+use horolog_wal::{BLOCK_LEN, BatchHeader, Context, SegmentHeader, SegmentRole};
 
 const BLOCK: usize = BLOCK_LEN as usize;
 
@@ -137,11 +138,23 @@ impl Anatomy {
             return Must::Refuse;
         };
         let changed = was.iter().zip(is).enumerate().filter(|(_, (was, is))| was != is);
-        changed.map(|(at, _)| part.must(at)).max().unwrap_or(Must::Open)
+        let must = changed.map(|(at, _)| part.must(at)).max().unwrap_or(Must::Open);
+        if part.goes_on(is) { must.max(Must::Either) } else { must }
     }
 }
 
 impl Part {
+    /// A batch begins behind what counted, in a segment that can go on.
+    fn goes_on(&self, is: &[u8]) -> bool {
+        let header = is.get(..BLOCK).and_then(|block| SegmentHeader::decode(block).ok());
+        let next = (self.role != SegmentRole::Linked).then(|| is.get(self.end..)).flatten();
+        let block = u32::try_from(self.end / BLOCK).unwrap_or(u32::MAX);
+        let begins = |(header, next): (SegmentHeader, &[u8])| {
+            BatchHeader::decode(next, &Context::of(&header), block).is_ok()
+        };
+        header.zip(next).is_some_and(begins)
+    }
+
     /// What has to come of it if this byte of it changes.
     fn must(&self, at: usize) -> Must {
         match self.role {

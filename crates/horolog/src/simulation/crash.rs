@@ -11,7 +11,7 @@ use std::sync::Arc;
 use horolog_recovery::{Recovered, RecoveryError, recover, verify};
 use horolog_sim::{Blank, Crash, Fate, Fault, NameOrder, Pattern, Pending, Place, Rng, SimDisk, Trigger};
 use horolog_state::Lsn;
-use horolog_storage::{LOCK_FILE, Op, Storage};
+use horolog_storage::{LOCK_FILE, Storage};
 use horolog_wal::{LogError, VisitError};
 
 use super::Node;
@@ -144,6 +144,9 @@ impl World {
         let promise = self.promise(is_kill);
         let seen = if self.failure().is_some() { Lsn(u64::MAX) } else { Lsn(self.positions().written) };
         rows::before(self);
+        if self.armed.halted && self.disk.is_off() {
+            self.counts.fault("F1 halt after a change");
+        }
         let image = end.image(&self.disk, 1);
         if is_kill && self.armed.reverts {
             image.drop_clean_pages();
@@ -354,7 +357,6 @@ impl World {
     fn probe_unreadable(&mut self, file: u32, block: u32, blocks: u32, known: Lsn) -> Checked {
         let fork = Arc::new(self.disk.process_kill());
         let Some(name) = file_name(&fork, file) else { return Ok(()) };
-        self.counts.fault("F8 unreadable block");
         self.counts.states += 1;
         let from = u64::from(block % 64) * 4096;
         fork.make_unreadable(&name, from..from + 4096 * (1 + u64::from(blocks % 4)));
@@ -380,7 +382,6 @@ impl World {
         let (Some(name), Some(other)) = (file_name(&fork, file), file_name(&fork, block)) else {
             return Ok(());
         };
-        self.counts.fault(if stale { "F11 stale read" } else { "F11 misdirected read" });
         self.counts.states += 1;
         let offset = u64::from(block % 16) * 4096;
         let fault = if stale { Fault::StaleRead } else { Fault::MisdirectedRead { name: other, offset } };
@@ -407,13 +408,15 @@ impl World {
 
     /// F20: one winner; who dies with the lock does not keep it.
     fn probe_lock(&mut self, tries: u32) -> Checked {
-        self.counts.fault("F20 lock of another process");
         let fork = self.disk.process_kill();
         let dies = tries > 0;
         fork.lock_elsewhere(77, dies.then_some(u64::from(tries % 6)));
         let files = || fork.files().into_iter().filter(|(name, _)| name != LOCK_FILE).collect::<Vec<_>>();
         let before = files();
         let locked = fork.lock();
+        if !tries.is_multiple_of(6) && locked.is_ok() {
+            self.counts.fault("F20 who had the lock has died");
+        }
         self.must(locked.is_ok() == dies, Invariant::I14, || {
             format!("the lock of another process: {locked:?}")
         })?;
@@ -451,11 +454,6 @@ impl World {
     ) -> Checked<Option<Lsn>> {
         let (mut known, mut settled) = (known, !is_kill);
         for (depth, cut) in armed.cuts.iter().enumerate() {
-            self.counts.fault(
-                ["F6 opening cut short", "F6 the same, depth 2", "F6 the same, depth 3"]
-                    .get(depth)
-                    .unwrap_or(&"F6"),
-            );
             let Cut { changes, cut, roll } = *cut;
             self.disk.halt_after(changes.into());
             let opened = Node::open(&self.disk, self.sizes.machine, &self.sizes.log, self.times());
@@ -466,6 +464,10 @@ impl World {
             }
             let shown = opened.is_ok();
             drop(opened);
+            if !shown {
+                let depths = ["F6 opening cut short", "F6 the same, depth 2", "F6 the same, depth 3"];
+                self.counts.fault(depths.get(depth).unwrap_or(&"F6"));
+            }
             if cut % 3 > 0 {
                 promise.floor = promise.durable;
             }
@@ -524,14 +526,9 @@ impl World {
         let mut known = known;
         for fault in &armed.opening {
             let OpeningFault::Refused { op, after, errno, times } = *fault else { continue };
-            let Some(op) = refuse(&self.disk, op, after, errno, times) else { continue };
-            self.counts.fault(match (op, errno % 2) {
-                (Op::Read, 1) => "F21 no memory",
-                (Op::Read, _) => "F8 unreadable in an opening",
-                (Op::Write, _) => "F12 failed write in an opening",
-                (Op::Sync, _) => "F13 failed sync in an opening",
-                _ => "F15 refused operation in an opening",
-            });
+            if refuse(&self.disk, op, after, errno, times).is_none() {
+                continue;
+            }
             let opened = Node::open(&self.disk, self.sizes.machine, &self.sizes.log, self.times());
             let well = match &opened {
                 Ok(_) => true,
@@ -569,10 +566,10 @@ impl World {
         let foreign = self.foreign();
         let mut done = Vec::new();
         for damage in &armed.damages {
-            done.extend(damage.apply(&fork, &self.past, &foreign));
-        }
-        for done in &done {
-            self.counts.fault(done.class);
+            let before = fork.image_hash();
+            let one = damage.apply(&fork, &self.past, &foreign).filter(|_| fork.image_hash() != before);
+            one.iter().for_each(|one| self.counts.fault(one.class));
+            done.extend(one);
         }
         let Some(first) = done.first() else { return Ok(known) };
         let disk = Arc::clone(&self.disk);
@@ -698,7 +695,6 @@ impl World {
         if self.armed.halted || self.armed.reverts {
             return Ok(());
         }
-        self.counts.fault("F20 second opener");
         let before = self.disk.image_hash();
         let locked = self.disk.lock().is_err();
         self.must(locked, Invariant::I14, || "two have the lock".into())?;

@@ -155,9 +155,7 @@ impl Damage {
         disk.put("META", &bytes);
         let class = match slots.count_ones() {
             1 => "F22 one slot of META",
-            2 => "F22 two slots of META",
-            3 => "F22 three slots of META",
-            _ => "F22 all slots of META",
+            _ => "F22 several slots of META",
         };
         Some(Done { class, strange: false })
     }

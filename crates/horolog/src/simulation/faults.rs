@@ -118,14 +118,12 @@ impl World {
             Step::FailSync { after, how, delay, file } => self.fail_sync(after, how, delay, file),
             Step::FailName { op, after, errno, times } => self.fail_name(op, after, errno, times),
             Step::LoseWrite { after, file } => {
-                self.counts.fault("F10 lost write");
                 self.armed.lied = self.armed.lied.max(Lie::Written);
                 self.armed.may_fail = true;
                 self.disk.inject(Fault::LostWrite, Trigger::after(after.into()).on(names(file)));
             }
             Step::StrayWrite { after, file, block } => {
                 let Some(name) = file_name(&self.disk, file) else { return Ok(()) };
-                self.counts.fault("F9 misdirected write");
                 self.armed.lied = self.armed.lied.max(Lie::Written);
                 self.armed.may_fail = true;
                 let offset = u64::from(block % 64) * 4096;
@@ -133,12 +131,10 @@ impl World {
                 self.disk.inject(fault, Trigger::after(after.into()));
             }
             Step::Capacity { kib } => {
-                self.counts.fault("F14 full disk");
                 self.armed.full = true;
                 self.disk.set_capacity_bytes(Some(self.disk.used_bytes() + (u64::from(kib) << 10)));
             }
             Step::Halt { changes } => {
-                self.counts.fault("F1 halt after a change");
                 (self.armed.may_fail, self.armed.halted) = (true, true);
                 self.disk.halt_after(changes.into());
             }
@@ -149,7 +145,6 @@ impl World {
 
     fn fail_write(&mut self, after: u32, errno: u32, bytes: u32, file: u32) {
         let Some(errno) = pick(&ERRNOS, errno) else { return };
-        self.counts.fault("F12 failed write");
         self.armed.may_fail = true;
         self.armed.full |= is_no_room(errno);
         let fault = match bytes {
@@ -166,12 +161,6 @@ impl World {
             2 => SyncFailure::Reverted,
             _ => SyncFailure::ToldByTheNext,
         };
-        self.counts.fault(match how % 4 {
-            0 => "F13 failed sync, pages clean",
-            1 => "F13 failed sync, evicted later",
-            2 => "F13 failed sync, reverted",
-            _ => "F13 failed sync, told by the next",
-        });
         self.armed.may_fail = true;
         self.armed.may_revert |= matches!(how % 4, 1 | 2);
         if how % 4 == 3 {
@@ -182,7 +171,6 @@ impl World {
 
     fn fail_name(&mut self, op: u32, after: u32, errno: u32, times: u32) {
         let Some((op, errno)) = pick(&NAME_OPS, op).zip(pick(&ERRNOS, errno)) else { return };
-        self.counts.fault("F15 refused operation on names");
         // Where a segment is wanted at once and cannot be made for another reason than room, the log ends.
         let full = is_no_room(errno);
         self.armed.may_fail |= op == Op::SyncDir || !full;

@@ -15,6 +15,7 @@ mod evidence;
 mod faults;
 mod generate;
 mod hands;
+mod hits;
 mod model;
 mod node;
 mod print;
@@ -47,6 +48,12 @@ pub struct Broken {
 #[must_use]
 pub fn rows() -> &'static [&'static str] {
     &rows::ROWS
+}
+
+/// The effects of faults that runs can reach, each under its class F1 to F22.
+#[must_use]
+pub fn faults() -> &'static [&'static str] {
+    &hits::HITS
 }
 
 /// Runs a seed, twice.

@@ -27,6 +27,7 @@ pub(crate) fn run(steps: &[Step]) -> Checked<Run> {
     }
     world.step = steps.len();
     world.drain()?;
+    world.count_effects();
     Ok(Run { counts: world.counts, hash: world.hash })
 }
 

@@ -107,7 +107,7 @@ pub struct Counts {
     pub heals: u64,
     /// Deliveries that consumers had.
     pub deliveries: u64,
-    /// Faults, by class.
+    /// Faults that took effect, by class; and ends of lives.
     pub faults: BTreeMap<&'static str, u64>,
     /// Invariants, by how often each was checked.
     pub checks: BTreeMap<&'static str, u64>,

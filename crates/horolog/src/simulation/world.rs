@@ -144,6 +144,7 @@ impl World {
     /// A directory is given up: it was damaged and is refused for good. Another one is begun on another disk.
     pub(crate) fn begin_anew(&mut self) -> Checked {
         self.given_up += 1;
+        self.count_effects();
         self.disk = Arc::new(new_disk(self.sizes.seed ^ self.given_up << 32));
         (self.model, self.armed) = (Model::default(), Armed::default());
         self.prints.clear();
