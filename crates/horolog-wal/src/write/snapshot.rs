@@ -30,7 +30,7 @@ use crate::read::{for_each_section_of, snapshot_name, snapshot_temporary_name};
 
 /// So many bytes are written before they are synced: a sync at the end would have all of them to do, and whoever waits for
 /// the log would wait for it.
-const SYNC_EVERY_BYTES: u64 = 4 << 20;
+pub(super) const SYNC_EVERY_BYTES: u64 = 4 << 20;
 
 /// A snapshot to be begun, by any thread, without any lock.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use horolog_storage::{File, Storage, StorageError};
 
 use super::meta::{MetaWriter, NewMeta};
+use super::snapshot::SYNC_EVERY_BYTES;
 use super::sync::Shared;
 use crate::error::{LogError, Misuse};
 use crate::format::meta::{Listed, Meta};
@@ -161,12 +162,16 @@ impl BlankSegment {
     }
 }
 
-/// Real zeros, not a hole: a block that was never written costs the file system a journal commit at its first sync.
+/// Real zeros, not a hole: a block that was never written costs the file system a journal commit at its first sync. The last of
+/// them are left to the sync that comes next.
 fn write_zeros(file: &dyn File, bytes: u64) -> Result<(), StorageError> {
     let zeros = vec![0; PIECE_LEN.min(usize::try_from(bytes).unwrap_or(PIECE_LEN))];
     let mut offset = 0;
     while offset < bytes {
         let piece = zeros.get(..usize::try_from(bytes - offset).unwrap_or(PIECE_LEN)).unwrap_or(&zeros);
+        if offset > 0 && offset.is_multiple_of(SYNC_EVERY_BYTES) {
+            file.sync()?;
+        }
         file.write_at(piece, offset)?;
         offset += piece.len() as u64;
     }
