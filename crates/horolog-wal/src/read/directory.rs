@@ -1,6 +1,6 @@
 //! What lies in the directory: META, names and segment headers, before any batch is read.
 
-use horolog_storage::{Contents, File, LOCK_FILE, Storage};
+use horolog_storage::{Contents, File, LOCK_FILE, Storage, StorageError};
 
 use super::meta::{META_FILE, META_TEMPORARY, MetaFound, read_meta};
 use super::snapshot::{identity_of, snapshot_id};
@@ -81,7 +81,7 @@ impl Directory {
         for name in storage.list()? {
             if let Some(id) = segment_id(&name) {
                 directory.reserve(id);
-                directory.segments.push(Found::read(storage, id, name)?);
+                directory.segments.extend(unless_gone(Found::read(storage, id, name), has_lock)?);
             } else if let Some(id) = name.strip_suffix(".tmp").and_then(segment_id) {
                 directory.reserve(id);
                 directory.leftovers.push(name);
@@ -115,7 +115,8 @@ impl Directory {
         let Some(MetaFound { meta, .. }) = &self.meta else { return Ok(()) };
         for (id, name) in &self.snapshots {
             let counts = meta.snapshots.iter().flatten().any(|listed| listed.id == *id);
-            if !counts && identity_of(storage, name)? == Some(meta.uuid) {
+            let identity = || unless_gone(identity_of(storage, name), self.has_lock);
+            if !counts && identity()?.flatten() == Some(meta.uuid) {
                 self.leftovers.push(name.clone());
             }
         }
@@ -175,6 +176,14 @@ impl Directory {
     pub(crate) fn segment_bytes(&self) -> u64 {
         let headers = self.segments.iter().filter_map(|found| found.header.ok());
         headers.map(|header| header.capacity_bytes()).sum()
+    }
+}
+
+/// A file that somebody has removed since the names were listed is not there. If the log needs it, it is missed later.
+fn unless_gone<T>(read: Result<T, LogError>, has_lock: bool) -> Result<Option<T>, LogError> {
+    match read {
+        Err(LogError::Storage(StorageError::NotFound { .. })) if !has_lock => Ok(None),
+        read => read.map(Some),
     }
 }
 
