@@ -496,6 +496,7 @@ impl Heart for Machine {
             durable: self.durable.0,
             syncs_done: self.log.syncs_done,
             failed: self.failure.is_some(),
+            ends: self.snapshots.attempts + u64::from(self.closing != Closing::No),
         }
     }
 

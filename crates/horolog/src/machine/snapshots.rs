@@ -94,7 +94,7 @@ pub(super) struct Snapshots {
     pub(super) made: u64,
     pub(super) failures: u64,
     /// How many attempts have ended, well or not. They are numbered from 1.
-    attempts: u64,
+    pub(super) attempts: u64,
     /// The last attempt that ended well.
     attempt_made: u64,
     /// Why the last one that did not has failed: for all who waited for it.

@@ -52,6 +52,8 @@ pub(crate) struct Positions {
     /// Syncs finished so far: the generation whose callers may go.
     pub(crate) syncs_done: u64,
     pub(crate) failed: bool,
+    /// Counts what is waited for besides records: snapshots that are over, however they ended, and the end of intake.
+    pub(crate) ends: u64,
 }
 
 /// What the shell guards: a state machine that offers jobs.

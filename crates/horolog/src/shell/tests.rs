@@ -30,7 +30,22 @@ struct Stub {
     marked: u64,
     marking: bool,
     failed: bool,
+    closing: bool,
+    snapshot: StubSnapshot,
     discarded: StubDiscarded,
+}
+
+/// A snapshot in the making: copied, then published once what it has seen is durable.
+#[derive(Debug, Default)]
+struct StubSnapshot {
+    /// Attempts that somebody asked for, and those that have ended.
+    asked: u64,
+    ended: u64,
+    stepping: bool,
+    /// The last record that it has seen, once it is copied.
+    copied: Option<u64>,
+    /// What the last one that counts has seen.
+    published: u64,
 }
 
 /// Memory of no more use: sees where it is freed.
@@ -65,6 +80,28 @@ impl Stub {
         !self.failed && self.syncing.is_none() && !self.marking && self.written > self.durable
     }
 
+    /// An attempt of one's own: one that is under way has begun before.
+    fn ask_for_snapshot(&mut self) -> u64 {
+        let StubSnapshot { asked, ended, stepping, copied, .. } = &mut self.snapshot;
+        let is_making = *stepping || copied.is_some();
+        *asked = *ended + 1 + u64::from(is_making);
+        *asked
+    }
+
+    fn has_snapshot_ended(&self, attempt: u64) -> bool {
+        self.snapshot.ended >= attempt || self.failed || self.closing
+    }
+
+    fn offers_copy(&self) -> bool {
+        let StubSnapshot { asked, ended, stepping, copied, .. } = self.snapshot;
+        !self.failed && !self.closing && !stepping && copied.is_none() && asked > ended
+    }
+
+    fn offers_publish(&self) -> bool {
+        let is_durable = self.snapshot.copied.is_some_and(|seen| self.durable >= seen);
+        !self.failed && !self.closing && !self.snapshot.stepping && is_durable
+    }
+
     fn offers_mark(&self) -> bool {
         let free = !self.failed && !self.writing && self.syncing.is_none() && !self.marking;
         free && self.durable == self.applied && self.marked < self.durable
@@ -77,6 +114,9 @@ enum StubJob {
     Sync(u64),
     /// It keeps writes and syncs waiting.
     Mark(u64),
+    /// Beside writes and syncs.
+    Copy(u64),
+    Publish(u64),
 }
 
 impl Heart for Stub {
@@ -87,7 +127,10 @@ impl Heart for Stub {
     type Discarded = StubDiscarded;
 
     fn take_job(&mut self, hand: Hand, (): ()) -> Option<StubJob> {
-        if hand == Hand::Keep {
+        if hand == Hand::Keep && (self.offers_copy() || self.offers_publish()) {
+            self.snapshot.stepping = true;
+            Some(self.snapshot.copied.map_or(StubJob::Copy(self.applied), StubJob::Publish))
+        } else if hand == Hand::Keep {
             let offered = self.offers_mark();
             self.marking |= offered;
             offered.then_some(StubJob::Mark(self.durable))
@@ -110,6 +153,13 @@ impl Heart for Stub {
                 self.written = if worked { upto } else { self.written };
             }
             StubJob::Mark(upto) => (self.marking, self.marked) = (false, upto),
+            StubJob::Copy(seen) => (self.snapshot.stepping, self.snapshot.copied) = (false, Some(seen)),
+            StubJob::Publish(seen) => {
+                assert!(self.durable >= seen, "it counts, and what it has seen can be lost");
+                let snapshot = &mut self.snapshot;
+                (snapshot.stepping, snapshot.copied, snapshot.published) = (false, None, seen);
+                snapshot.ended += 1;
+            }
             StubJob::Sync(upto) => {
                 self.syncing = None;
                 if worked {
@@ -137,6 +187,7 @@ impl Heart for Stub {
             durable: self.durable,
             syncs_done: self.syncs_done,
             failed: self.failed,
+            ends: self.snapshot.ended + u64::from(self.closing),
         }
     }
 
@@ -151,7 +202,7 @@ impl Heart for Stub {
         match hand {
             Hand::Log => self.offers_write() || self.offers_sync(),
             Hand::Write => self.offers_write(),
-            Hand::Keep => self.offers_mark(),
+            Hand::Keep => self.offers_copy() || self.offers_publish() || self.offers_mark(),
         }
     }
 
@@ -320,6 +371,75 @@ fn what_comes_during_a_mark_is_flushed_after_it() {
         shell.stop();
         join(log);
         join(keep);
+    });
+}
+
+/// What `Engine::compact_now` does: whether an attempt that began after the call counts.
+fn compact(shell: &StubShell) -> bool {
+    let (attempt, applied) = shell.hold(|stub, ()| (stub.ask_for_snapshot(), stub.applied));
+    shell.wait_until(Duration::MAX, |stub| stub.has_snapshot_ended(attempt));
+    shell.hold(|stub, ()| {
+        let is_made = stub.snapshot.ended >= attempt;
+        assert!(!is_made || stub.snapshot.published >= applied, "it has not seen what came before it");
+        is_made
+    })
+}
+
+fn keep_hand(shell: &StubShell) {
+    shell.run_hand(Hand::Keep);
+}
+
+#[test]
+fn a_snapshot_counts_once_what_it_has_seen_is_durable_and_whoever_asked_is_told() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        let hands = [spawn(&shell, log_hand), spawn(&shell, keep_hand)];
+        shell.hold(|stub, ()| stub.submit());
+        assert!(compact(&shell));
+        shell.stop();
+        hands.into_iter().for_each(join);
+    });
+}
+
+#[test]
+fn who_asks_while_a_snapshot_is_made_gets_one_of_their_own() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        let hand = spawn(&shell, keep_hand);
+        let other = spawn(&shell, compact);
+        assert!(compact(&shell));
+        assert!(join(other));
+        shell.stop();
+        join(hand);
+    });
+}
+
+#[test]
+fn a_failed_sync_ends_a_snapshot_for_who_waits() {
+    model(|| {
+        let shell = shell(Disk::SyncFails);
+        let hands = [spawn(&shell, log_hand), spawn(&shell, keep_hand)];
+        shell.hold(|stub, ()| stub.submit());
+        assert!(!compact(&shell), "what it has seen never became durable");
+        shell.stop();
+        hands.into_iter().for_each(join);
+    });
+}
+
+#[test]
+fn a_shutdown_ends_a_snapshot_for_who_waits_and_leaves_nothing_half_done() {
+    model(|| {
+        let shell = shell(Disk::Works);
+        let hand = spawn(&shell, keep_hand);
+        let other = spawn(&shell, compact);
+        shell.hold(|stub, ()| stub.closing = true);
+        shell.stop();
+        let is_made = join(other);
+        join(hand);
+        shell.hold(|stub, ()| {
+            assert!(!stub.snapshot.stepping);
+            assert_eq!(stub.snapshot.ended, u64::from(is_made));
+        });
     });
 }
 
