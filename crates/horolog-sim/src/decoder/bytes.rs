@@ -7,7 +7,9 @@ pub(super) fn is_framed(block: &[u8], magic: &[u8; 8]) -> bool {
 }
 
 fn array<const LEN: usize>(bytes: &[u8], at: usize) -> [u8; LEN] {
-    bytes[at..at + LEN].try_into().expect("so many bytes")
+    let mut array = [0; LEN];
+    array.copy_from_slice(&bytes[at..at + LEN]);
+    array
 }
 
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {

@@ -1,7 +1,8 @@
 //! Snapshots: what META lists, the file, its sections, and what stands in them.
 
 use super::bytes::{is_framed, u16_at, u32_at, u64_at, u128_at};
-use super::{BLOCK, End, Files, ID_END, Refusal, id_of};
+use super::segments::id_of;
+use super::{BLOCK, End, Files, ID_END, Refusal};
 
 /// A snapshot that META lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
