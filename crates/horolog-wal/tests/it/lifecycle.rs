@@ -6,7 +6,7 @@ use horolog_sim::{Errno, SimDisk};
 use horolog_storage::{Op, OsStorage, Storage, StorageError};
 use horolog_wal::{
     BatchBuf, EvidenceKind, Fault, LogError, LogFile, LogOptions, LogState, Lsn, Misuse, SegmentRole,
-    SparePlan, Stamp, Unknown, open_writer, read_log,
+    SparePlan, Stamp, Unknown, Writer, open_writer, read_log,
 };
 
 use crate::rig::{Rig, check, mem, options, read, records};
@@ -182,15 +182,21 @@ fn a_dropped_plan_is_wanted_again() {
     assert!(rig.writer.wants_spare().is_some());
 }
 
+/// A log whose segments may grow to four times their first size, and a batch for it.
+fn growing(disk: &Arc<SimDisk>) -> (Writer, BatchBuf) {
+    let options = LogOptions { segment_bytes_max: 256 << 10, ..options() };
+    let view = read_log(&**disk, &options).unwrap();
+    let (writer, _) = open_writer(disk.clone(), &view, &options, 0).unwrap();
+    let mut batch = BatchBuf::new();
+    batch.push(1, 0, |_| {});
+    (writer, batch)
+}
+
 #[test]
 fn segments_grow_only_while_they_fill_fast() {
     let sizes = |ms_a_batch: u64| {
         let disk = mem(1);
-        let options = LogOptions { segment_bytes_max: 256 << 10, ..options() };
-        let view = read_log(&*disk, &options).unwrap();
-        let (mut writer, _) = open_writer(disk.clone(), &view, &options, 0).unwrap();
-        let mut batch = BatchBuf::new();
-        batch.push(1, 0, |_| {});
+        let (mut writer, mut batch) = growing(&disk);
         for n in 0..200 {
             let stamp = Stamp { first_lsn: writer.tail().next(), ..Stamp::default() };
             writer.append(&mut batch, stamp, n * ms_a_batch).unwrap();
@@ -448,11 +454,7 @@ fn a_full_disk_at_a_rotation_writes_nothing_and_service_resumes() {
 #[test]
 fn after_a_segment_that_found_no_room_the_next_one_is_small_until_one_is_made() {
     let disk = mem(1);
-    let options = LogOptions { segment_bytes_max: 256 << 10, ..options() };
-    let view = read_log(&*disk, &options).unwrap();
-    let (mut writer, _) = open_writer(disk.clone(), &view, &options, 0).unwrap();
-    let mut batch = BatchBuf::new();
-    batch.push(1, 0, |_| {});
+    let (mut writer, mut batch) = growing(&disk);
     for _ in 0..8 {
         let stamp = Stamp { first_lsn: writer.tail().next(), ..Stamp::default() };
         assert!(!writer.append(&mut batch, stamp, 0).unwrap().rotated);

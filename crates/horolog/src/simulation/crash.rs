@@ -6,27 +6,28 @@
 //! 4. It is opened, cut short and left as another image, up to three times; each is judged like the first.
 //! 5. It is opened at last, and life goes on.
 
+mod damaged;
+mod openings;
+mod probes;
+
 use std::sync::Arc;
 
 use horolog_recovery::{Recovered, RecoveryError, recover, verify};
-use horolog_sim::{Blank, Crash, Fate, Fault, NameOrder, Pattern, Pending, Place, Rng, SimDisk, Trigger};
+use horolog_sim::{Blank, Crash, Fate, NameOrder, Pending, Place, Rng, SimDisk};
 use horolog_state::Lsn;
-use horolog_storage::{LOCK_FILE, Storage};
+use horolog_storage::Storage;
 use horolog_wal::{LogError, VisitError};
 
 use super::Node;
-use super::anatomy::{Anatomy, Must};
 use super::evidence::{is_unlisted, proven};
-use super::faults::{Armed, Cut, Lie, OpeningFault, file_name, refuse};
+use super::faults::{Armed, Cut, Lie};
 use super::model::ms;
-use super::node::NotOpened;
 use super::print::Print;
 use super::rows;
 use super::second_reader::{Place as Told, agrees};
 use super::step::Step;
 use super::verdict::{Checked, Invariant};
 use super::world::World;
-use crate::shell::{Hand, Heart};
 
 /// How a life ends, and what of it arrives.
 #[derive(Clone, Copy, Debug, Default)]
@@ -334,304 +335,6 @@ impl World {
             None => valid == Lsn::ZERO && found.state.is_empty(),
         };
         self.must(known, Invariant::I2, || format!("the state at {valid} is none that ever was"))
-    }
-
-    /// F8, F11, F20: forks that are read through a bad disk, and a lock that somebody else has.
-    fn probe(&mut self, armed: &Armed, known: Lsn) -> Checked {
-        for fault in &armed.opening {
-            match *fault {
-                OpeningFault::Unreadable { file, block, blocks } => {
-                    self.probe_unreadable(file, block, blocks, known)?
-                }
-                OpeningFault::WrongRead { stale, after, file, block } => {
-                    self.probe_wrong_read(stale, after, file, block)?;
-                }
-                OpeningFault::Locked { tries } => self.probe_lock(tries)?,
-                OpeningFault::Refused { .. } => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// I14 for F8: an error of the disk, or all that is there; never less.
-    fn probe_unreadable(&mut self, file: u32, block: u32, blocks: u32, known: Lsn) -> Checked {
-        let fork = Arc::new(self.disk.process_kill());
-        let Some(name) = file_name(&fork, file) else { return Ok(()) };
-        self.counts.states += 1;
-        let from = u64::from(block % 64) * 4096;
-        fork.make_unreadable(&name, from..from + 4096 * (1 + u64::from(blocks % 4)));
-        let times = self.times();
-        let opened = Node::open(&fork, self.sizes.machine, &self.sizes.log, times);
-        let well = match &opened {
-            Ok((_, state)) => state.applied() == known,
-            Err(NotOpened::Read(error)) => is_io(error),
-            Err(NotOpened::Write(error)) => matches!(error, LogError::Storage(_)),
-        };
-        self.counts.verdict(if opened.is_ok() { "unreadable: not needed" } else { "unreadable: an error" });
-        self.must(well, Invariant::I14, || {
-            format!(
-                "an unreadable block of {name} was taken for something else: {:?}",
-                opened.map(|it| it.1.applied())
-            )
-        })
-    }
-
-    /// I14 for F11: what other files prove is still there, or the opening is refused.
-    fn probe_wrong_read(&mut self, stale: bool, after: u32, file: u32, block: u32) -> Checked {
-        let fork = Arc::new(self.disk.process_kill());
-        let (Some(name), Some(other)) = (file_name(&fork, file), file_name(&fork, block)) else {
-            return Ok(());
-        };
-        self.counts.states += 1;
-        let offset = u64::from(block % 16) * 4096;
-        let fault = if stale { Fault::StaleRead } else { Fault::MisdirectedRead { name: other, offset } };
-        fork.inject(fault, Trigger::after(u64::from(after % 4)).on(Pattern::is(&name)));
-        // What this file proves was perhaps not to be seen.
-        let proven = proven(&fork, &|it| it == name || (self.scarred && is_unlisted(&fork, it)));
-        let opened = Node::open(&fork, self.sizes.machine, &self.sizes.log, self.times());
-        let Ok((node, state)) = opened else {
-            self.counts.verdict("wrong read: refused");
-            return Ok(());
-        };
-        drop(node);
-        self.counts.verdict("wrong read: opened, and nothing proves more");
-        let (valid, print) = (state.applied(), Print::of(&state));
-        let whole = self.prints.get(&valid.0).map_or(valid == Lsn::ZERO, |it| *it == print);
-        self.must(whole, Invariant::I2, || {
-            format!("through a wrong read the state at {valid} is none that ever was")
-        })?;
-        let enough = valid.0 >= proven;
-        self.must(enough, Invariant::I14, || {
-            format!("through a wrong read {valid} was read, and {proven} is proven")
-        })
-    }
-
-    /// F20: one winner; who dies with the lock does not keep it.
-    fn probe_lock(&mut self, tries: u32) -> Checked {
-        let fork = self.disk.process_kill();
-        let dies = tries > 0;
-        fork.lock_elsewhere(77, dies.then_some(u64::from(tries % 6)));
-        let files = || fork.files().into_iter().filter(|(name, _)| name != LOCK_FILE).collect::<Vec<_>>();
-        let before = files();
-        let locked = fork.lock();
-        if !tries.is_multiple_of(6) && locked.is_ok() {
-            self.counts.fault("F20 who had the lock has died");
-        }
-        self.must(locked.is_ok() == dies, Invariant::I14, || {
-            format!("the lock of another process: {locked:?}")
-        })?;
-        self.must(files() == before, Invariant::I11, || "who is locked out changed something".into())
-    }
-
-    /// Every opening that does not come to its end. Nothing is given back where a disk that lied is refused at last.
-    fn openings(
-        &mut self,
-        armed: &Armed,
-        mut promise: Promise,
-        known: Lsn,
-        is_kill: bool,
-    ) -> Checked<Option<Lsn>> {
-        let mut known = Some(known);
-        if let (Some(last), true) = (known, armed.full) {
-            known = self.open_without_room(armed, promise, last)?;
-        }
-        if let Some(last) = known {
-            known = self.cut_openings(armed, &mut promise, last, is_kill)?;
-        }
-        match known {
-            Some(last) => self.refused_openings(armed, promise, last),
-            None => Ok(None),
-        }
-    }
-
-    /// F6: openings that are cut short, in a row. What they leave says the same.
-    fn cut_openings(
-        &mut self,
-        armed: &Armed,
-        promise: &mut Promise,
-        known: Lsn,
-        is_kill: bool,
-    ) -> Checked<Option<Lsn>> {
-        let (mut known, mut settled) = (known, !is_kill);
-        for (depth, cut) in armed.cuts.iter().enumerate() {
-            let Cut { changes, cut, roll } = *cut;
-            self.disk.halt_after(changes.into());
-            let opened = Node::open(&self.disk, self.sizes.machine, &self.sizes.log, self.times());
-            if let Ok((_, state)) = &opened {
-                // It was shown: it stays.
-                promise.durable = promise.durable.max(state.applied());
-                promise.floor = promise.floor.max(state.applied());
-            }
-            let shown = opened.is_ok();
-            drop(opened);
-            if !shown {
-                let depths = ["F6 opening cut short", "F6 the same, depth 2", "F6 the same, depth 3"];
-                self.counts.fault(depths.get(depth).unwrap_or(&"F6"));
-            }
-            if cut % 3 > 0 {
-                promise.floor = promise.durable;
-            }
-            promise.exact = (settled || shown).then_some(known).filter(|_| !promise.may_refuse);
-            self.check_disk(&self.disk.clone())?;
-            let end = End { cut: cut % 3, keep: roll % 9, tear: roll / 9 % 3, roll, ..End::kill() };
-            self.disk = Arc::new(end.image(&self.disk, 1));
-            settled |= end.cut > 0;
-            let disk = Arc::clone(&self.disk);
-            let Some(found) = self.judge(&disk, *promise)? else { return Ok(None) };
-            rows::in_opening(self, &found, shown);
-            known = found.report.valid;
-        }
-        Ok(Some(known))
-    }
-
-    /// F13: a sync that failed in the life before is told in this one, to an opening.
-    fn hear_of_old_errors(&mut self) -> Checked {
-        for _ in 0..4 {
-            let opened = Node::open(&self.disk, self.sizes.machine, &self.sizes.log, self.times());
-            let told = opened.map(drop);
-            let goes_on = told.is_ok();
-            let well =
-                matches!(told, Ok(()) | Err(NotOpened::Write(LogError::Storage(_) | LogError::Poisoned)));
-            self.must(well, Invariant::I15, || {
-                format!("an old error of the disk came as another: {told:?}")
-            })?;
-            self.disk = Arc::new(self.disk.process_kill());
-            if goes_on {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// F14: an opening needs room for a segment. Without it, it says so, and what was there stays.
-    fn open_without_room(&mut self, armed: &Armed, promise: Promise, known: Lsn) -> Checked<Option<Lsn>> {
-        let opened = Node::open(&self.disk, self.sizes.machine, &self.sizes.log, self.times());
-        let well = match &opened {
-            Ok((_, state)) => state.applied() == known,
-            Err(NotOpened::Read(_)) => false,
-            Err(NotOpened::Write(error)) => error.is_full() || armed.lied == Lie::Synced,
-        };
-        let exact = opened.is_ok().then_some(known).filter(|_| !promise.may_refuse);
-        let told = opened.map(|(_, state)| state.applied());
-        self.must(well, Invariant::I10, || format!("an opening on a disk that may be full: {told:?}"))?;
-        self.disk = Arc::new(self.disk.process_kill());
-        self.disk.set_capacity_bytes(None);
-        let disk = Arc::clone(&self.disk);
-        let found = self.judge(&disk, Promise { exact, ..promise })?;
-        Ok(found.map(|found| found.report.valid))
-    }
-
-    /// F12, F13, F15, F21: openings that meet an error say so, and the next one finds the old truth.
-    fn refused_openings(&mut self, armed: &Armed, promise: Promise, known: Lsn) -> Checked<Option<Lsn>> {
-        let mut known = known;
-        for fault in &armed.opening {
-            let OpeningFault::Refused { op, after, errno, times } = *fault else { continue };
-            if refuse(&self.disk, op, after, errno, times).is_none() {
-                continue;
-            }
-            let opened = Node::open(&self.disk, self.sizes.machine, &self.sizes.log, self.times());
-            let well = match &opened {
-                Ok(_) => true,
-                // Who is told that a file is not there cannot know better.
-                Err(_) if errno % 8 == 4 => true,
-                Err(NotOpened::Read(error)) => is_io(error),
-                Err(NotOpened::Write(error)) => matches!(error, LogError::Storage(_) | LogError::Poisoned),
-            };
-            let shown = opened.is_ok();
-            self.must(well, Invariant::I14, || {
-                format!(
-                    "an error of the disk was taken for something else: {:?}",
-                    opened.as_ref().map(|_| ())
-                )
-            })?;
-            drop(opened);
-            let exact = shown.then_some(known).filter(|_| !promise.may_refuse);
-            self.disk = Arc::new(self.disk.process_kill());
-            let disk = Arc::clone(&self.disk);
-            let Some(found) = self.judge(&disk, Promise { exact, ..promise })? else {
-                return Ok(None);
-            };
-            known = found.report.valid;
-        }
-        Ok(Some(known))
-    }
-
-    /// F7, F16, F17, F22. I14: what nothing hangs on is survived, what is needed is refused, and whatever is read is no less than
-    /// what is left of the proof; a second reader says the same, and if it is refused the same place.
-    fn damage(&mut self, armed: &Armed, known: Lsn) -> Checked<Lsn> {
-        if armed.damages.is_empty() || armed.lied != Lie::No {
-            return Ok(known);
-        }
-        let fork = Arc::new(self.disk.process_kill());
-        let foreign = self.foreign();
-        let mut done = Vec::new();
-        for damage in &armed.damages {
-            let before = fork.image_hash();
-            let one = damage.apply(&fork, &self.past, &foreign).filter(|_| fork.image_hash() != before);
-            one.iter().for_each(|one| self.counts.fault(one.class));
-            done.extend(one);
-        }
-        let Some(first) = done.first() else { return Ok(known) };
-        let disk = Arc::clone(&self.disk);
-        let Ok(intact) = recover(&*disk, &self.sizes.log) else { return Ok(known) };
-        let must = Anatomy::of(&intact).must(&disk, &fork);
-        let intact_valid = intact.report.valid;
-        let exact = (must == Must::Open).then_some(intact_valid);
-        let several = done.len() > 1 || self.scarred;
-        let (may_refuse, doubtful) = (must != Must::Open, Some(Told::of(&disk, &fork)));
-        let found =
-            self.judge(&fork, Promise { exact, may_refuse, several, doubtful, ..Promise::NOTHING })?;
-        let valid = found.as_ref().map(|found| found.report.valid);
-        self.must(must != Must::Refuse || valid.is_none(), Invariant::I14, || {
-            format!("what is needed was damaged, and it is read to {valid:?}")
-        })?;
-        self.counts.verdict(match (must, valid) {
-            (Must::Open, _) => "damage of nothing that is needed: opened, and everything is there",
-            (Must::Refuse, _) => "damage of what is needed: refused",
-            (Must::Either, None) => "damage of what something may prove: refused",
-            (Must::Either, Some(valid)) if valid == intact_valid => {
-                "damage of what something may prove: opened, and everything is there"
-            }
-            (Must::Either, Some(_)) => "damage of what something may prove: opened, and nothing proves more",
-        });
-        let opened =
-            Node::open(&Arc::new(fork.process_kill()), self.sizes.machine, &self.sizes.log, self.times());
-        let same = match &opened {
-            Ok((_, state)) => valid == Some(state.applied()),
-            Err(NotOpened::Read(_)) => valid.is_none(),
-            Err(NotOpened::Write(_)) => true,
-        };
-        self.must(same, Invariant::I15, || {
-            format!(
-                "verify read to {valid:?}, and the opening: {:?}",
-                opened.as_ref().map(|it| it.1.applied())
-            )
-        })?;
-        let writable = opened.is_ok();
-        match valid {
-            Some(valid) if writable && done.len() == 1 && armed.damages.iter().all(|it| it.stay) => {
-                self.strange |= first.strange;
-                if valid < known {
-                    self.past.clear();
-                }
-                self.disk = fork;
-                Ok(valid)
-            }
-            _ => Ok(known),
-        }
-    }
-
-    /// A directory of another log.
-    fn foreign(&self) -> Arc<SimDisk> {
-        let disk = Arc::new(SimDisk::new(self.sizes.seed ^ 0xF0E1_6000));
-        let opened = Node::open(&disk, self.sizes.machine, &self.sizes.log, self.times());
-        if let Ok((mut node, _)) = opened {
-            let now = node.timelines.now(self.times());
-            while let Some(job) = Heart::take_job(&mut node.machine, Hand::Log, now) {
-                node.finish(job, now);
-            }
-        }
-        disk
     }
 
     /// Opens what was judged, and nothing stands in its way. I15: it opens. I13: nothing is there but what the log needs.

@@ -94,6 +94,11 @@ pub(crate) fn pick<T: Clone>(from: &[T], nth: u32) -> Option<T> {
     from.get((nth as usize).checked_rem(from.len())?).cloned()
 }
 
+/// The errno that a step names.
+pub(crate) fn errno_of(nth: u32) -> Option<Errno> {
+    pick(&ERRNOS, nth)
+}
+
 /// Which files: all, META, segments.
 fn names(file: u32) -> Pattern {
     match file % 3 {
@@ -144,7 +149,7 @@ impl World {
     }
 
     fn fail_write(&mut self, after: u32, errno: u32, bytes: u32, file: u32) {
-        let Some(errno) = pick(&ERRNOS, errno) else { return };
+        let Some(errno) = errno_of(errno) else { return };
         self.armed.may_fail = true;
         self.armed.full |= is_no_room(errno);
         let fault = match bytes {
@@ -170,7 +175,7 @@ impl World {
     }
 
     fn fail_name(&mut self, op: u32, after: u32, errno: u32, times: u32) {
-        let Some((op, errno)) = pick(&NAME_OPS, op).zip(pick(&ERRNOS, errno)) else { return };
+        let Some((op, errno)) = pick(&NAME_OPS, op).zip(errno_of(errno)) else { return };
         // Where a segment is wanted at once and cannot be made for another reason than room, the log ends.
         let full = is_no_room(errno);
         self.armed.may_fail |= op == Op::SyncDir || !full;
@@ -231,7 +236,7 @@ fn is_no_room(errno: Errno) -> bool {
 /// A fault of an opening, ordered from its disk.
 pub(crate) fn refuse(disk: &SimDisk, op: u32, after: u32, errno: u32, times: u32) -> Option<Op> {
     let op = pick(&OPENING_OPS, op)?;
-    let errno = if op == Op::Read && errno % 2 == 1 { Errno::NoMemory } else { pick(&ERRNOS, errno)? };
+    let errno = if op == Op::Read && errno % 2 == 1 { Errno::NoMemory } else { errno_of(errno)? };
     disk.inject(Fault::Refused(op, errno), Trigger::after(after.into()).times(u64::from(times) + 1));
     Some(op)
 }

@@ -107,11 +107,26 @@ fn class_of_refusal(op: Op, errno: Errno) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::HITS;
+    use super::*;
 
     #[test]
     fn every_class_has_an_effect() {
         let has = |class: u32| HITS.iter().any(|hit| hit.starts_with(&format!("F{class} ")));
         assert!((1..=22).all(has));
+    }
+
+    #[test]
+    fn whatever_a_disk_shows_is_one_of_the_effects() {
+        use Effect::{AllLost, BothNames, Evicted, Locked, LostWrite, MarkedClean, NameLost, NoRoom};
+        use Effect::{Refused, Torn, Unreadable, WrongRead};
+        use Effect::{Reordered, Reverted, ShortWrite, SizeOnly, Spoilt, StaleRead, StrayWrite, ToldLate};
+        let lost = [Torn, Reordered, AllLost, SizeOnly, Spoilt, NameLost, BothNames, LostWrite, StrayWrite];
+        let read = [Unreadable, WrongRead, StaleRead, Refused(Op::Read, Errno::NoMemory)];
+        let told = [ShortWrite, MarkedClean, Evicted, Reverted, ToldLate, NoRoom, Locked];
+        let refused = [Op::Read, Op::Write, Op::Create, Op::SyncDir].map(|op| Refused(op, Errno::Io));
+        let full = Refused(Op::Create, Errno::Full);
+        for effect in lost.into_iter().chain(read).chain(told).chain(refused).chain([full]) {
+            assert!(HITS.contains(&class_of(effect)), "{effect:?} is {}", class_of(effect));
+        }
     }
 }

@@ -22,8 +22,7 @@ type Row = (&'static str, fn(&Seen<'_>) -> bool);
 /// How many rows there are.
 pub(super) const ROWS: usize = TABLE.len();
 
-/// What has to be reached. Two rows are not here: healing, because no operation fails in an enumeration of crashes
-/// (`wal::heal`), and a loop of crashes, which is what the depth is for (and I13 holds it).
+/// What has to be reached. `docs/durability.md` says under "Every crash of every short sequence" which rows are not here.
 pub(super) const TABLE: &[Row] = &[
     ("a record is applied", |it| it.killed && it.valid() < it.promised().applied),
     ("its batch is written; the process dies", |it| it.killed && it.promised().is_ahead() && it.is_written()),
