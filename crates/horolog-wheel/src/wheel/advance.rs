@@ -29,8 +29,9 @@ impl Wheel {
         self.advance_with(slab, now, budget, |_, id| due.push(id))
     }
 
-    /// As [`advance`](Self::advance), but hands each id to `due` while its entry is at hand. Only that entry may be changed,
-    /// and nothing may unwind from there: entries that are due with it would be lost.
+    /// As [`advance`](Self::advance), but hands each id to `due` while its entry is at hand. Only that entry may be changed.
+    ///
+    /// If `due` unwinds, the entry that it was given has come out, and everything else comes with the next calls.
     #[inline]
     pub fn advance_with(
         &mut self,
@@ -224,17 +225,29 @@ impl Wheel {
         if asks {
             self.run.iter().take(ASKED_AHEAD).for_each(|item| slab.prefetch(item.slot()));
         }
-        let mut at = 0;
-        while let Some(item) = self.run.get(at).copied() {
-            if let Some(later) = self.run.get(at + ASKED_AHEAD).filter(|_| asks) {
+        let run = core::mem::take(&mut self.run);
+        let mut turn = Turn { wheel: self, rest: &run };
+        while let [item, rest @ ..] = turn.rest {
+            turn.rest = rest;
+            if let Some(later) = rest.get(ASKED_AHEAD - 1).filter(|_| asks) {
                 slab.prefetch(later.slot());
             }
-            if let Some(generation) = self.take_due(slab, item) {
+            if let Some(generation) = turn.wheel.take_due(slab, *item) {
                 due(slab, item.slot(), generation);
             }
-            at += 1;
         }
+        drop(turn);
+        self.run = run;
         self.run.clear();
+    }
+
+    /// Puts items back to those that are due at the present tick.
+    #[cold]
+    fn put_back(&mut self, items: &[Item]) {
+        items.iter().for_each(|item| self.pool.push(&mut self.due, *item));
+        if let Some(home) = self.levels[0].as_deref_mut() {
+            home.occupied.insert(ring(self.now.0));
+        }
     }
 
     /// What becomes of an item whose tick has come: its entry is due, and of this generation; or it goes on, or it was stale.
@@ -344,6 +357,20 @@ impl Wheel {
                     .take(ASKED_AHEAD)
                     .for_each(|item| slab.prefetch(item.slot()));
             }
+        }
+    }
+}
+
+/// What is left of a run that is handed out. If whoever is handed an entry unwinds, it goes back.
+struct Turn<'a> {
+    wheel: &'a mut Wheel,
+    rest: &'a [Item],
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.rest.is_empty() {
+            self.wheel.put_back(self.rest);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What has broken the timers of others, and is not in `tests.rs`. Names are the specification.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::vec;
 use std::vec::Vec;
 
@@ -417,6 +418,50 @@ fn a_timer_moved_ten_thousand_times_fires_once_and_at_its_last_deadline() {
         assert_eq!(timers.advance(Tick(u64::MAX), u32::MAX, &mut expired), Progress::Done);
         assert_eq!(expired, [Expired { id, deadline: last, word: 7 }]);
     }
+}
+
+// Callbacks
+
+/// Many share a tick, some are cancelled and armed between the calls, and the budgets end in the middle as well.
+#[test]
+fn a_callback_that_unwinds_loses_nothing_and_brings_nothing_twice() {
+    let mut unwound = 0;
+    for seed in 0..60 {
+        let mut rng = Rng(seed);
+        let mut pair = Pair::at(rng.pick(&boundaries()).saturating_sub(3_000));
+        let (mut pending, mut latest) = (BTreeMap::new(), 0);
+        for step in 0..40 {
+            let now = pair.wheel.now().0;
+            for _ in 0..rng.below(40) * u64::from(step < 30) {
+                let deadline = now.saturating_add(rng.below(4) * 300);
+                pending.insert(pair.arm_new(deadline), deadline);
+            }
+            if let Some((&id, _)) = pending.iter().nth(rng.index(30)) {
+                assert!(pair.cancel(id) && pending.remove(&id).is_some());
+            }
+            let (budget, odds) = (u32::try_from(rng.below(90)).unwrap(), 1 + rng.below(30));
+            let (mut came, until) = (Vec::new(), Tick(now.saturating_add(rng.below(500))));
+            let advanced = catch_unwind(AssertUnwindSafe(|| {
+                pair.wheel.advance_with(&mut pair.slab, until, budget, |_, id| {
+                    came.push(id);
+                    if rng.below(odds) == 0 {
+                        resume_unwind(Box::new(()));
+                    }
+                })
+            }));
+            unwound += u32::from(advanced.is_err());
+            pair.check();
+            assert_eq!(pair.wheel.len(), pending.len() - came.len(), "seed {seed}");
+            for id in came {
+                let deadline = pending.remove(&id).expect("it is pending, and comes once").max(now);
+                assert!((latest..=until.0).contains(&deadline), "seed {seed}: early, or out of order");
+                latest = deadline;
+            }
+        }
+        pair.advance(u64::MAX).iter().for_each(|id| assert!(pending.remove(id).is_some()));
+        assert!(pending.is_empty(), "seed {seed}: lost");
+    }
+    assert!(unwound > 500, "{unwound}");
 }
 
 // Load
