@@ -47,6 +47,25 @@ fn what_is_inserted_while_time_passes_comes_out_once() {
     });
 }
 
+/// Two owners at a time: each timer comes to one of them, and to each in tick order.
+#[test]
+fn of_two_owners_each_gets_its_own_in_tick_order() {
+    model(|| {
+        let (timers, _, _) = timers_with_bell();
+        [(0, 5), (1, 6), (0, 7)].map(|(shard, deadline)| insert(&timers, shard, deadline));
+        let other = {
+            let timers = Arc::clone(&timers);
+            spawn(move || fired(&timers, 7))
+        };
+        let mine = fired(&timers, 7);
+        let theirs = other.join().expect("it came to its end");
+        assert!(mine.is_sorted() && theirs.is_sorted());
+        let mut all = [mine, theirs].concat();
+        all.sort_unstable();
+        assert_eq!(all, [5, 6, 7]);
+    });
+}
+
 /// F2: of two threads in one shard, the one that came first does not hide what the other did.
 #[test]
 fn of_two_inserts_into_a_shard_the_earlier_is_looked_at() {

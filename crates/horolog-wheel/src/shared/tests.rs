@@ -384,6 +384,63 @@ proptest! {
     }
 }
 
+#[test]
+fn the_last_timer_cancelled_under_an_alarm_costs_its_owner_one_wake_and_hides_nothing() {
+    let (timers, rings) = timers_that_count();
+    let last = timers.insert_from(0, Tick(300), 1).unwrap();
+    assert_eq!(timers.set_alarm(), Some(Tick(300)));
+    assert_eq!(timers.cancel(last), Some(1));
+    timers.insert_from(1, Tick(700), 2).unwrap();
+    assert_eq!(rings.load(Ordering::Relaxed), 0, "the owner wakes before that");
+    assert_eq!(words(&drain(&timers, 300, 9)), [], "for nothing");
+    let wake = timers.set_alarm().unwrap();
+    assert!((Tick(301)..=Tick(700)).contains(&wake), "{wake}");
+    let soon = timers.insert_from(1, Tick(301), 3).unwrap();
+    assert_eq!((rings.load(Ordering::Relaxed), timers.cancel(soon)), (1, Some(3)));
+    assert_eq!(words(&drain(&timers, 700, 9)), [2]);
+    assert_eq!(timers.set_alarm(), None);
+}
+
+/// It would wait for itself otherwise.
+#[test]
+fn a_ring_holds_no_lock() {
+    use std::sync::{Arc, OnceLock};
+    let timers: Arc<OnceLock<SharedTimers>> = Arc::default();
+    let (rung, ends) = (Arc::clone(&timers), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&ends);
+    let ring = move || {
+        let timers = rung.get().unwrap();
+        let id = timers.insert_from(0, Tick(u64::MAX), 7).unwrap();
+        counted.fetch_add(usize::from(timers.cancel(id).is_some()), Ordering::Relaxed);
+    };
+    let timers = timers.get_or_init(|| SharedOptions::new().shards(1).ring(ring).build(Tick::ZERO));
+    let many: Vec<_> = (5..600).rev().map(|tick| (Tick(tick), 0)).collect();
+    let mut of_ring = 0;
+    let mut rings = |act: &mut dyn FnMut()| {
+        assert_eq!(timers.set_alarm().map(|_| ()), (!timers.is_empty()).then_some(()));
+        act();
+        of_ring += 1;
+        assert_eq!(ends.load(Ordering::Relaxed), of_ring);
+    };
+    let mut id = None;
+    rings(&mut || id = timers.insert(Tick(900), 0).ok());
+    rings(&mut || assert!(timers.reschedule(id.unwrap(), Tick(700))));
+    rings(&mut || assert!(timers.insert_many(&many, &mut Vec::new()).is_empty()));
+}
+
+#[test]
+fn a_lock_is_held_for_256_items_at_most() {
+    let timers = timers(1);
+    (0..1_000).for_each(|word| _ = timers.insert(Tick(100), word).unwrap());
+    let (mut left, mut expired) = (u32::MAX as usize, Vec::new());
+    for come in [256, 512, 768] {
+        let progress = timers.advance_shard(0, Tick(100), &mut left, &mut expired);
+        assert_eq!((progress, expired.len()), (Progress::More, come));
+    }
+    assert_eq!(timers.advance_shard(0, Tick(100), &mut left, &mut expired), Progress::Done);
+    assert_eq!((expired.len(), u32::MAX as usize - left), (1_000, 1_000), "and each is paid for once");
+}
+
 // Threads
 
 const A_THREAD: usize = 20_000;
@@ -399,6 +456,34 @@ fn produce(timers: &SharedTimers, number: usize, ended: &[AtomicUsize]) {
             ended[place].fetch_add(usize::from(timers.cancel(id).is_some()), Ordering::Relaxed);
         }
     }
+}
+
+/// All timers are there before time passes: what is armed meanwhile counts for the tick that time has come to.
+#[test]
+fn of_several_owners_each_gets_its_own_in_tick_order_and_every_timer_one_owner() {
+    let timers = timers(4);
+    for number in 0..4 * A_THREAD {
+        let deadline = Tick(number as u64 * 7_919 % 3_000);
+        timers.insert_from(number, deadline, number as u64).unwrap();
+    }
+    let clock = AtomicUsize::new(0);
+    let own = || {
+        let mut expired = Vec::new();
+        while !timers.is_empty() {
+            let now = clock.fetch_add(1, Ordering::Relaxed) as u64;
+            _ = timers.advance(Tick(now), 170, &mut expired);
+            assert!(expired.last().is_none_or(|timer| timer.deadline <= timers.now()), "early");
+        }
+        expired
+    };
+    let all = thread::scope(|scope| {
+        let owners = [(); 3].map(|()| scope.spawn(own));
+        owners.map(|owner| owner.join().unwrap())
+    });
+    assert!(all.iter().all(|own| own.is_sorted_by_key(|timer| timer.deadline)));
+    let mut words = words(&all.concat());
+    words.sort_unstable();
+    assert!(words.into_iter().eq(0..4 * A_THREAD as u64));
 }
 
 #[test]

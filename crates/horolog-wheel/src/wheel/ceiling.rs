@@ -94,3 +94,33 @@ fn memory_of_a_burst_is_given_back_when_it_is_cancelled_or_has_fired() {
         assert!(timers.bytes() < full / 100, "{} bytes for nothing, of {full}", timers.bytes());
     }
 }
+
+/// Entries are never moved, so survivors keep their pages. Those who come later go where the survivors are, from the lowest
+/// page on, and all other pages are given back as the survivors end.
+#[test]
+fn memory_of_a_burst_that_leaves_survivors_is_given_back_as_they_end() {
+    const BURST: usize = 500_000;
+    const SURVIVORS: usize = 1_000;
+    let mut rng = Rng(9);
+    let mut timers = Timers::new(Tick(1 << 30));
+    let new = |timers: &mut Timers, rng: &mut Rng| {
+        timers.insert(timers.now().saturating_add(1 + rng.below(3_600_000)), 0).unwrap()
+    };
+    let mut ids: Vec<_> = (0..BURST).map(|_| new(&mut timers, &mut rng)).collect();
+    let full = timers.bytes();
+    (1..ids.len()).rev().for_each(|at| ids.swap(at, rng.index(at + 1)));
+    ids.drain(SURVIVORS..).for_each(|id| assert!(timers.cancel(id).is_some()));
+    let kept = timers.bytes();
+    assert!(kept <= full, "{kept} bytes of {full}");
+    for _ in 0..8 * SURVIVORS {
+        let at = rng.index(ids.len());
+        assert!(timers.cancel(ids[at]).is_some());
+        ids[at] = new(&mut timers, &mut rng);
+    }
+    assert_eq!(timers.len(), SURVIVORS);
+    assert!(
+        timers.bytes() < full / 25,
+        "{} bytes for {SURVIVORS} timers, after {kept} of {full}",
+        timers.bytes()
+    );
+}
