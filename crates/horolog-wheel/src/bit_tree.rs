@@ -16,7 +16,9 @@ impl BitTree {
 
     /// Adds a number.
     pub(crate) fn insert(&mut self, number: usize) {
-        self.grow(number);
+        if self.rows.first().is_none_or(|row| number / 64 >= row.len()) {
+            self.grow(number);
+        }
         let mut at = number;
         for row in &mut self.rows {
             let word = &mut row[at / 64];

@@ -1,15 +1,16 @@
 //! A small set of numbers: bits, and a bit above for each word that is not zero.
 
-/// Numbers below `64 * WORDS`; there are 16 words at most.
+/// Numbers below `64 * WORDS`; there are 32 words at most.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bits<const WORDS: usize> {
     words: [u64; WORDS],
-    summary: u16,
+    /// No narrower: a store of 16 bits that is read again as 32 is waited for.
+    summary: u32,
 }
 
 impl<const WORDS: usize> Bits<WORDS> {
     pub(crate) const EMPTY: Self = {
-        assert!(WORDS <= u16::BITS as usize);
+        assert!(WORDS <= u32::BITS as usize);
         Self { words: [0; WORDS], summary: 0 }
     };
 
@@ -20,7 +21,7 @@ impl<const WORDS: usize> Bits<WORDS> {
             let len = count.saturating_sub(word * 64).min(64);
             *bits_of =
                 u32::try_from(64 - len).ok().and_then(|unset| u64::MAX.checked_shr(unset)).unwrap_or(0);
-            bits.summary |= u16::from(len > 0) << word;
+            bits.summary |= u32::from(len > 0) << word;
         }
         bits
     }
@@ -43,8 +44,8 @@ impl<const WORDS: usize> Bits<WORDS> {
         let word = number / 64 % WORDS;
         self.words[word] &= !(1 << (number % 64));
         let is_last = self.words[word] == 0;
-        // A branch on purpose: rustc 1.95.0 (LLVM 22.1.2, from opt-level 2 on) loses the store of
-        // `summary &= !(u16::from(is_last) << word)` where this is inlined behind `first`.
+        // A branch on purpose: with a summary of 16 bits, rustc 1.95.0 (LLVM 22.1.2, from opt-level 2 on) lost the store of
+        // `summary &= !(u16::from(is_last) << word)` where this was inlined behind `first`.
         if is_last {
             self.summary &= !(1 << word);
         }
@@ -79,7 +80,7 @@ impl<const WORDS: usize> Bits<WORDS> {
     }
 
     #[inline]
-    fn first_of(&self, summary: u16) -> Option<usize> {
+    fn first_of(&self, summary: u32) -> Option<usize> {
         let word = summary.trailing_zeros() as usize;
         Some(word * 64 + self.words.get(word)?.trailing_zeros() as usize)
     }

@@ -51,6 +51,11 @@ mod tests;
 /// Slot `s` is in segment `s / SEGMENT_SLOTS`.
 pub const SEGMENT_SLOTS: u32 = 1 << 16;
 
+/// A page with no more free slots than these is dense: a slot freed there is used next. Its cell was just touched, and if
+/// all pages are dense, as where timers come as fast as they go, nobody has to look for a page. Pages with more are filled
+/// from the lowest on, so that the others empty and are given back.
+const DENSE_FREE_MAX: usize = PAGE_SLOTS / 4;
+
 /// Which of two wheels: an engine has one slab and two wheels, and an entry is armed in one of them at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
@@ -173,7 +178,8 @@ impl Slab {
     ///
     /// Nothing is live yet: follow with [`occupy`](Self::occupy), or give it back with
     /// [`unreserve`](Self::unreserve). The lowest free slot of the page at hand is used, then that of the lowest page
-    /// that has one, then the slab grows.
+    /// that has one, then the slab grows. At hand is the page last chosen, or the last where a slot was freed, if three in
+    /// four of its slots are in use.
     ///
     /// O(1).
     #[inline]
@@ -378,7 +384,9 @@ impl Slab {
                 self.note_floors();
                 continue;
             };
-            self.spare -= usize::from(taken.was_spare);
+            if taken.was_spare {
+                self.spare -= 1;
+            }
             if taken.is_full {
                 self.free.remove(self.at_hand);
             }
@@ -415,7 +423,9 @@ impl Slab {
                 continue;
             };
             taken.cell.prefetch();
-            self.spare -= usize::from(taken.was_spare);
+            if taken.was_spare {
+                self.spare -= 1;
+            }
             if taken.is_full {
                 self.free.remove(self.at_hand);
             }
@@ -534,17 +544,34 @@ impl Slab {
         if page.generation(at) >= GENERATION_MAX {
             return;
         }
-        if !page.has_free() {
+        let free_len = page.put_back(at);
+        if free_len == 1 {
             self.free.insert(number);
         }
-        page.put_back(at);
-        if page.is_spare() {
-            if self.draws && self.spare > 0 {
-                page.give_back();
-                self.stored -= 1;
-            } else {
-                self.spare += 1;
-            }
+        if free_len <= DENSE_FREE_MAX {
+            self.set_at_hand(number);
+        } else if free_len == PAGE_SLOTS {
+            self.leave(number);
+        }
+    }
+
+    /// No slot of a page is in use any more.
+    #[cold]
+    fn leave(&mut self, number: usize) {
+        if self.draws && self.spare > 0 {
+            self.pages[number].give_back();
+            self.stored -= 1;
+        } else {
+            self.spare += 1;
+        }
+    }
+
+    /// New entries go to this page first.
+    #[inline]
+    fn set_at_hand(&mut self, number: usize) {
+        if number != self.at_hand {
+            self.at_hand = number;
+            self.note_floors();
         }
     }
 

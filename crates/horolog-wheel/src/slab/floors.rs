@@ -102,6 +102,7 @@ impl Slab {
     }
 
     /// The floor of the page at hand is kept with it.
+    #[inline]
     pub(super) fn note_floors(&mut self) {
         let segment = u32::try_from(self.at_hand / PAGES_A_SEGMENT).unwrap_or(u32::MAX);
         self.floor_at_hand = self.floor(segment);

@@ -23,7 +23,8 @@ pub(super) struct Page {
 struct Body {
     cells: [Cell; PAGE_SLOTS],
     free: Bits<{ PAGE_SLOTS / 64 }>,
-    free_len: u16,
+    /// 32 bits, as the summary of [`Bits`].
+    free_len: u32,
     /// No cell has a generation above this.
     highest: u32,
 }
@@ -55,7 +56,7 @@ impl Page {
     /// Is it stored, and no slot in use?
     #[inline]
     pub(super) fn is_spare(&self) -> bool {
-        self.body.as_ref().is_some_and(|body| usize::from(body.free_len) == PAGE_SLOTS)
+        self.body.as_ref().is_some_and(|body| body.free_len as usize == PAGE_SLOTS)
     }
 
     pub(super) fn is_free(&self, at: usize) -> bool {
@@ -66,7 +67,7 @@ impl Page {
     #[inline]
     pub(super) fn take_first(&mut self) -> Option<Taken<'_>> {
         let body = self.body.as_deref_mut()?;
-        let was_spare = usize::from(body.free_len) == PAGE_SLOTS;
+        let was_spare = body.free_len as usize == PAGE_SLOTS;
         let at = body.free.first()?;
         body.take(at);
         let Body { cells, free_len, highest, .. } = body;
@@ -85,7 +86,7 @@ impl Page {
     fn make_body(&mut self, slots: usize) {
         let slots = slots.min(PAGE_SLOTS);
         let cells = [Cell::unused(self.base); PAGE_SLOTS];
-        let free_len = u16::try_from(slots).unwrap_or(0);
+        let free_len = u32::try_from(slots).unwrap_or(0);
         self.body = Some(Box::new(Body { cells, free: Bits::below(slots), free_len, highest: self.base }));
     }
 
@@ -97,16 +98,18 @@ impl Page {
         }
     }
 
+    /// Puts a slot back among the free ones; how many there are now.
     #[inline]
-    pub(super) fn put_back(&mut self, at: usize) {
-        if let Some(body) = &mut self.body {
-            body.put_back(at);
-        }
+    pub(super) fn put_back(&mut self, at: usize) -> usize {
+        let Some(body) = &mut self.body else { return 0 };
+        body.free.insert(at);
+        body.free_len += 1;
+        body.free_len as usize
     }
 
     /// Gives the memory back, if no slot is in use. Ids of theirs stay used up.
     pub(super) fn give_back(&mut self) {
-        if let Some(body) = self.body.take_if(|body| usize::from(body.free_len) == PAGE_SLOTS) {
+        if let Some(body) = self.body.take_if(|body| body.free_len as usize == PAGE_SLOTS) {
             self.base = body.highest.max(self.base);
         }
     }
@@ -150,12 +153,6 @@ impl Page {
 }
 
 impl Body {
-    #[inline]
-    fn put_back(&mut self, at: usize) {
-        self.free.insert(at);
-        self.free_len += 1;
-    }
-
     #[inline]
     fn take(&mut self, at: usize) {
         self.free_len -= 1;
