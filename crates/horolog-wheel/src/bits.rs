@@ -1,5 +1,7 @@
 //! A small set of numbers: bits, and a bit above for each word that is not zero.
 
+use crate::prefetch::prefetch;
+
 /// Numbers below `64 * WORDS`; there are 32 words at most.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bits<const WORDS: usize> {
@@ -29,6 +31,12 @@ impl<const WORDS: usize> Bits<WORDS> {
     #[inline]
     pub(crate) fn contains(&self, number: usize) -> bool {
         self.words[number / 64 % WORDS] >> (number % 64) & 1 == 1
+    }
+
+    /// Asks for the word of a number.
+    #[inline]
+    pub(crate) fn prefetch(&self, number: usize) {
+        prefetch(&raw const self.words[number / 64 % WORDS]);
     }
 
     #[inline]

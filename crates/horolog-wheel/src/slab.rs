@@ -5,6 +5,10 @@
 //! slots, allocated when first used, never moved, and given back when no slot of theirs is in use (but for one page, and not
 //! during a replay). The ids of a page that was given back stay used up.
 //!
+//! Free slots are known to their page, but for those freed last (`recent.rs`): their pages are told of 64 together. While
+//! three quarters of all slots are live, the next entry takes the one freed last; nobody looks for a page, and its cell is
+//! at hand. Otherwise entries go to the lowest page with room, so that the others empty.
+//!
 //! # The life of a slot
 //!
 //! | state | id known as | left by |
@@ -26,7 +30,8 @@
 //! - **S2** No cell has a generation above the highest known of its page.
 //! - **S3** `spare` is the number of stored pages without a slot in use. Only pages of a slab that draws ids are given back,
 //!   and those that were replayed before the floors were raised: later ids are above all generations of theirs.
-//! - **S4** Every usable free slot is among the free slots of its page, and no slot that is taken.
+//! - **S4** Every usable free slot is among the free slots of its page or among the recent ones, once, and no slot that is
+//!   taken.
 //! - **S5** No slot at or above `slots` is taken, and `slots` is not above `slots_max`.
 //! - **S6** `stored` is the number of stored pages.
 
@@ -37,12 +42,14 @@ use crate::{GENERATION_MAX, Tick, TimerId};
 pub(crate) use cell::{Cell, State};
 pub use error::OccupyError;
 use page::{PAGE_SLOTS, Page};
+use recent::Recent;
 
 mod cell;
 mod check;
 mod error;
 mod floors;
 mod page;
+mod recent;
 #[cfg(test)]
 mod tests;
 
@@ -50,11 +57,6 @@ mod tests;
 ///
 /// Slot `s` is in segment `s / SEGMENT_SLOTS`.
 pub const SEGMENT_SLOTS: u32 = 1 << 16;
-
-/// A page with no more free slots than these is dense: a slot freed there is used next. Its cell was just touched, and if
-/// all pages are dense, as where timers come as fast as they go, nobody has to look for a page. Pages with more are filled
-/// from the lowest on, so that the others empty and are given back.
-const DENSE_FREE_MAX: usize = PAGE_SLOTS / 4;
 
 /// Which of two wheels: an engine has one slab and two wheels, and an entry is armed in one of them at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,6 +117,8 @@ pub struct Slab {
     pages: Vec<Page>,
     /// Pages with free slots.
     free: BitTree,
+    /// Free slots that their pages do not know of yet.
+    recent: Recent,
     /// Pages that are stored.
     stored: usize,
     /// The page that new entries go to while it has room, and the floor of its segment.
@@ -160,6 +164,7 @@ impl Slab {
         Self {
             pages: Vec::new(),
             free: BitTree::new(),
+            recent: Recent::NONE,
             stored: 0,
             at_hand: 0,
             floor_at_hand: 0,
@@ -177,9 +182,8 @@ impl Slab {
     /// Takes a free slot and says the id its entry will have; `None` if all slots are in use or retired.
     ///
     /// Nothing is live yet: follow with [`occupy`](Self::occupy), or give it back with
-    /// [`unreserve`](Self::unreserve). The lowest free slot of the page at hand is used, then that of the lowest page
-    /// that has one, then the slab grows. At hand is the page last chosen, or the last where a slot was freed, if three in
-    /// four of its slots are in use.
+    /// [`unreserve`](Self::unreserve). If three quarters of the slots are live, the one freed last is used. Then comes the
+    /// lowest free slot of the page at hand, then that of the lowest page that has one, then the slab grows.
     ///
     /// O(1).
     #[inline]
@@ -218,6 +222,9 @@ impl Slab {
         let (page, at) = place_of(slot);
         if page >= self.pages.len() {
             self.grow(page);
+        }
+        if self.cell(slot).is_some_and(|cell| cell.state() == State::Free) && self.recent.contains(slot) {
+            self.settle();
         }
         let was_free = self.pages[page].is_free(at);
         if was_free {
@@ -378,6 +385,15 @@ impl Slab {
     #[inline]
     fn take_free<R>(&mut self, with: impl FnOnce(&mut Cell, &mut u32, u32) -> R) -> Option<(u32, u32, R)> {
         self.draws = true;
+        while let Some(slot) = self.take_recent() {
+            let floor = self.floor(slot / SEGMENT_SLOTS);
+            let (page, at) = place_of(slot);
+            let (cell, highest) = self.pages.get_mut(page)?.life_mut(at)?;
+            let last = cell.generation().max(floor);
+            if last < GENERATION_MAX {
+                return Some((slot, last + 1, with(cell, highest, last + 1)));
+            }
+        }
         loop {
             let Some(taken) = self.pages.get_mut(self.at_hand).and_then(Page::take_first) else {
                 self.at_hand = self.page_with_free()?;
@@ -400,6 +416,19 @@ impl Slab {
         }
     }
 
+    /// The slot that was freed last, if pages are dense. If they are not, new entries go to the lowest, so that the others
+    /// empty and are given back.
+    #[inline]
+    fn take_recent(&mut self) -> Option<u32> {
+        if self.live * 4 >= self.stored * (3 * PAGE_SLOTS) {
+            return self.recent.pop();
+        }
+        if !self.recent.is_empty() {
+            self.settle();
+        }
+        None
+    }
+
     /// Takes free slots, and asks for their cells; how many there were. Each is then to be given to
     /// [`begin_at`](Self::begin_at), in this order: so ids come as they do one by one.
     #[inline]
@@ -416,6 +445,10 @@ impl Slab {
     #[inline]
     fn take_slot(&mut self) -> Option<u32> {
         self.draws = true;
+        if let Some(slot) = self.take_recent() {
+            self.prefetch(slot);
+            return Some(slot);
+        }
         loop {
             let Some(taken) = self.pages.get_mut(self.at_hand).and_then(Page::take_first) else {
                 self.at_hand = self.page_with_free()?;
@@ -537,8 +570,35 @@ impl Slab {
         }
     }
 
+    /// A slot is free from now on. Its page hears of it later, and not at all if the slot is used next: so whoever cancels
+    /// at random waits for one far place each, and not for two.
     #[inline]
     fn put_back(&mut self, slot: u32) {
+        let len = self.recent.push(slot);
+        if len == Recent::MAX || len > self.live {
+            self.settle();
+        }
+    }
+
+    /// Tells the pages of all slots that were freed.
+    #[cold]
+    fn settle(&mut self) {
+        let recent = core::mem::replace(&mut self.recent, Recent::NONE);
+        if self.is_large() {
+            recent.slots().iter().for_each(|slot| self.prefetch_free(*slot));
+        }
+        recent.slots().iter().for_each(|slot| self.settle_one(*slot));
+    }
+
+    /// Asks for what its page knows of a slot.
+    fn prefetch_free(&self, slot: u32) {
+        let (number, at) = place_of(slot);
+        if let Some(page) = self.pages.get(number) {
+            page.prefetch_free(at);
+        }
+    }
+
+    fn settle_one(&mut self, slot: u32) {
         let (number, at) = place_of(slot);
         let Some(page) = self.pages.get_mut(number) else { return };
         if page.generation(at) >= GENERATION_MAX {
@@ -548,30 +608,14 @@ impl Slab {
         if free_len == 1 {
             self.free.insert(number);
         }
-        if free_len <= DENSE_FREE_MAX {
-            self.set_at_hand(number);
-        } else if free_len == PAGE_SLOTS {
-            self.leave(number);
+        if free_len < PAGE_SLOTS {
+            return;
         }
-    }
-
-    /// No slot of a page is in use any more.
-    #[cold]
-    fn leave(&mut self, number: usize) {
         if self.draws && self.spare > 0 {
-            self.pages[number].give_back();
+            page.give_back();
             self.stored -= 1;
         } else {
             self.spare += 1;
-        }
-    }
-
-    /// New entries go to this page first.
-    #[inline]
-    fn set_at_hand(&mut self, number: usize) {
-        if number != self.at_hand {
-            self.at_hand = number;
-            self.note_floors();
         }
     }
 

@@ -25,13 +25,16 @@ impl Slab {
     }
 
     fn check_page(&self, number: u32, page: &Page) -> Result<(), Violation> {
+        let recent = |slot| self.recent.slots().iter().filter(|recent| **recent == slot).count();
         for (at, slot) in (0..PAGE_SLOTS).zip(first_slot(number)..) {
             let known = page.generation(at) <= page.highest();
             Violation::unless(known, "S2", "a generation above the highest known", slot)?;
             let is_free = page.cell(at).is_none_or(|cell| cell.state() == State::Free);
-            Violation::unless(is_free || !page.is_free(at), "S4", "a taken slot is among the free", slot)?;
+            let known = usize::from(page.is_free(at)) + recent(slot);
+            Violation::unless(is_free || known == 0, "S4", "a taken slot is among the free", slot)?;
             let usable = is_free && slot < self.slots_max && self.next_generation(slot).is_some();
-            Violation::unless(!usable || page.is_free(at), "S4", "a free slot is not among the free", slot)?;
+            Violation::unless(!usable || known > 0, "S4", "a free slot is not among the free", slot)?;
+            Violation::unless(known < 2, "S4", "a free slot is there twice", slot)?;
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ impl Slab {
     /// where an earlier opening did. Then an id that was handed out and lost in a crash is never given again,
     /// as long as slots are freed only when the record that ended them is safe.
     pub fn raise_floors(&mut self) {
+        self.settle();
         let above = |floor: u32| floor.saturating_add(1).min(GENERATION_MAX);
         let present = self.pages.len().div_ceil(PAGES_A_SEGMENT).max(self.floors.len());
         self.floors.resize(present, self.floor_base);

@@ -98,6 +98,15 @@ impl Page {
         }
     }
 
+    /// Asks for what says whether a slot is free.
+    #[inline]
+    pub(super) fn prefetch_free(&self, at: usize) {
+        if let Some(body) = &self.body {
+            body.free.prefetch(at);
+            prefetch(&raw const body.free_len);
+        }
+    }
+
     /// Puts a slot back among the free ones; how many there are now.
     #[inline]
     pub(super) fn put_back(&mut self, at: usize) -> usize {
@@ -141,6 +150,13 @@ impl Page {
     #[inline]
     pub(super) fn cell_mut(&mut self, at: usize) -> Option<&mut Cell> {
         Some(&mut self.body.as_deref_mut()?.cells[at % PAGE_SLOTS])
+    }
+
+    /// A slot's cell, and the highest generation of the page.
+    #[inline]
+    pub(super) fn life_mut(&mut self, at: usize) -> Option<(&mut Cell, &mut u32)> {
+        let Body { cells, highest, .. } = self.body.as_deref_mut()?;
+        Some((&mut cells[at % PAGE_SLOTS], highest))
     }
 
     pub(super) fn cells(&self) -> impl Iterator<Item = &Cell> {

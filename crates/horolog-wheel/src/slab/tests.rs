@@ -59,6 +59,42 @@ fn the_lowest_free_slot_is_used_first() {
 }
 
 #[test]
+fn in_dense_pages_the_slot_freed_last_is_used_next() {
+    let mut slab = Slab::new();
+    let ids: Vec<_> = (0..2 * PAGE_SLOTS).map(|_| begin_quick(&mut slab)).collect();
+    [7, 1_500, 3].iter().for_each(|slot| finish(&mut slab, ids[*slot]));
+    let reused = [begin(&mut slab), begin(&mut slab), begin(&mut slab), begin(&mut slab)];
+    assert_eq!(reused, [id(3, 2), id(1_500, 2), id(7, 2), id(2_048, 1)]);
+}
+
+#[test]
+fn in_sparse_pages_the_page_at_hand_is_filled_whatever_was_freed_last() {
+    let mut slab = Slab::new();
+    let ids: Vec<_> = (0..2 * PAGE_SLOTS).map(|_| begin_quick(&mut slab)).collect();
+    ids.iter().skip(100).step_by(2).for_each(|id| assert!(slab.end(*id) && slab.free(*id)));
+    assert_eq!(begin(&mut slab), id(1_024, 2));
+    finish(&mut slab, ids[1_501]);
+    finish(&mut slab, ids[5]);
+    assert_eq!([begin(&mut slab), begin(&mut slab)], [id(1_026, 2), id(1_028, 2)]);
+}
+
+/// Its page has not been told that it is free.
+#[test]
+fn a_slot_that_was_just_freed_can_be_named() {
+    let mut slab = Slab::new();
+    let ids: Vec<_> = (0..PAGE_SLOTS).map(|_| begin_quick(&mut slab)).collect();
+    finish(&mut slab, ids[9]);
+    finish(&mut slab, ids[8]);
+    assert_eq!(
+        slab.occupy(id(9, 1), Tick(1), 0),
+        Err(OccupyError::StaleGeneration { generation: 1, last: 1 })
+    );
+    assert_eq!(slab.occupy(id(9, 5), Tick(1), 0), Ok(()));
+    slab.check().unwrap();
+    assert_eq!([begin(&mut slab), begin(&mut slab)], [id(8, 2), id(1_024, 1)], "and is not given again");
+}
+
+#[test]
 fn a_reserved_id_is_not_live_and_unknown() {
     let mut slab = Slab::new();
     let reserved = slab.reserve().unwrap();
