@@ -14,12 +14,9 @@ use std::hint::black_box;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, CallgrindMetrics, EventKind};
 use horolog_instructions::{
-    Churn, LONGEST, Work, advance, full, half_cancelled, none_is_left, nothing, one_far_away, one_is_left,
-    to_move, to_put_off,
+    Churn, HOUR, LONGEST, Work, a_crowd_far_away, advance, full, half_cancelled, none_is_left, nothing,
+    one_far_away, one_is_left, the_crowd_is_left, to_move, to_put_off,
 };
-
-/// An hour, in ticks of a millisecond.
-const HOUR: u64 = 3_600_000;
 
 #[library_benchmark]
 #[bench::n_1000(args = (1_000), setup = nothing)]
@@ -117,6 +114,13 @@ fn empty_tick(work: Box<Work>) -> Box<Work> {
 }
 
 #[library_benchmark]
+#[bench::n_1000(args = (1_000), setup = a_crowd_far_away, teardown = the_crowd_is_left)]
+#[bench::n_100000(args = (100_000), setup = a_crowd_far_away, teardown = the_crowd_is_left)]
+fn empty_tick_beside_50_000(work: Box<Work>) -> Box<Work> {
+    pass(work, 1)
+}
+
+#[library_benchmark]
 #[bench::n_1000(args = (1_000), setup = one_far_away, teardown = one_is_left)]
 #[bench::n_100000(args = (100_000), setup = one_far_away, teardown = one_is_left)]
 fn empty_hour(work: Box<Work>) -> Box<Work> {
@@ -164,6 +168,7 @@ library_benchmark_group!(
         expire_by_ticks,
         expire_by_1000s,
         empty_tick,
+        empty_tick_beside_50_000,
         empty_hour,
         next_wake,
         churn

@@ -10,8 +10,14 @@ use horolog_wheel::{Expired, Progress, Tick, TimerId, Timers};
 /// The longest a timer waits, in ticks: deadlines are even over 1 to this.
 pub const LONGEST: u64 = 60_000;
 
+/// An hour, in ticks of a millisecond.
+pub const HOUR: u64 = 3_600_000;
+
 /// Farther away than any bench goes.
 const NEVER: Tick = Tick(1 << 62);
+
+/// Timers that are far away while time passes.
+const CROWD: usize = 50_000;
 
 /// Few enough draws to stay in the cache that is simulated, and no power of two: two cycles must not keep in step.
 const DRAWS: usize = 1_009;
@@ -143,6 +149,16 @@ pub fn one_far_away(count: usize) -> Box<Work> {
     Box::new(work)
 }
 
+/// 50 000 timers, one to two hours away.
+#[must_use]
+pub fn a_crowd_far_away(count: usize) -> Box<Work> {
+    let (mut work, mut rng) = (Work::new(count), Rng::new());
+    for _ in 0..CROWD {
+        work.timers.insert(Tick(HOUR + rng.below(HOUR)), 7);
+    }
+    Box::new(work)
+}
+
 /// Every timer is gone; after the count.
 ///
 /// # Panics
@@ -159,6 +175,15 @@ pub fn none_is_left(work: Box<Work>) {
 /// If that is not so: the time that passed was not empty.
 pub fn one_is_left(work: Box<Work>) {
     assert_eq!(work.timers.len(), 1, "one timer is far away");
+}
+
+/// The crowd is still there; after the count.
+///
+/// # Panics
+///
+/// If that is not so: the time that passed was not empty.
+pub fn the_crowd_is_left(work: Box<Work>) {
+    assert_eq!(work.timers.len(), CROWD, "all are far away");
 }
 
 /// A service: most timers are cancelled before they are due. As many are pending after each operation as before.

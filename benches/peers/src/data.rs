@@ -49,6 +49,11 @@ impl Spread {
     }
 }
 
+/// From one hour on to two, evenly: nothing of it is due for a while.
+pub(crate) fn far(rng: &mut Rng) -> u64 {
+    HOUR + rng.below(HOUR)
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "1 to 86 400 000")]
 fn log_uniform(rng: &mut Rng) -> u64 {
     let part = rng.draw() as f64 / u64::MAX as f64;

@@ -59,9 +59,14 @@ pub(crate) struct Drain {
 impl Drain {
     /// With room for all, so that nothing has to grow while it is measured.
     pub(crate) fn new(timers: usize) -> Self {
+        Self::at(0, timers)
+    }
+
+    /// Of a queue in which it is `now` already, and nothing has fired.
+    pub(crate) fn at(now: u64, timers: usize) -> Self {
         let mut fired = vec![0; timers];
         fired.clear();
-        Self { fired, calls: Vec::with_capacity(timers), now: 0 }
+        Self { fired, calls: Vec::with_capacity(timers), now }
     }
 
     /// Moves time to `to`, and gives back handles if the queue has to have them back.

@@ -21,6 +21,7 @@ pub(crate) enum Metric {
     StallMax,
     EmptyHour,
     EmptyTick,
+    EmptyTickFull,
     InsertOne,
     InsertTwo,
     PairOne,
@@ -29,7 +30,7 @@ pub(crate) enum Metric {
 }
 
 impl Metric {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Fill,
         Self::Insert,
         Self::Cancel,
@@ -48,6 +49,7 @@ impl Metric {
         Self::StallMax,
         Self::EmptyHour,
         Self::EmptyTick,
+        Self::EmptyTickFull,
         Self::InsertOne,
         Self::InsertTwo,
         Self::PairOne,
@@ -75,6 +77,7 @@ impl Metric {
             Self::StallMax => "  idle loop, max, us",
             Self::EmptyHour => "an empty hour, one call, ns",
             Self::EmptyTick => "an empty tick, ns",
+            Self::EmptyTickFull => "the same, all pending, ns",
             Self::InsertOne => "shared: one producer, ns",
             Self::InsertTwo => "shared: two producers, ns",
             Self::PairOne => "arm + cancel, one thread, ns",

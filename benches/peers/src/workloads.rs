@@ -48,7 +48,7 @@ fn measure_shared<Q: SharedQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> 
 fn measure_alone<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
     // More than a minute is long enough once, however few the timers are.
     let ticks_most = if load.spread == Spread::Minute { 20 } else { 1 };
-    let workloads: [Workload; 9] = [
+    let workloads: [Workload; 10] = [
         (steady::cancel::<Q>, steady::CANCEL_METRICS, 200),
         (steady::cancel_many::<Q>, &[Metric::CancelMany], 200),
         (steady::move_at_random::<Q>, &[Metric::MoveRandom], 200),
@@ -58,6 +58,7 @@ fn measure_alone<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
         (expire::worst_tick::<Q>, expire::WORST_METRICS, 1),
         (churn::run::<Q>, &[Metric::Churn], 1),
         (empty::run::<Q>, &[Metric::EmptyHour, Metric::EmptyTick], 1),
+        (empty::resident::<Q>, &[Metric::EmptyTickFull], 5),
     ];
     let mut all = figures(load, &workloads);
     let parts = [Metric::Insert, Metric::Cancel, Metric::ExpireTicks];

@@ -143,12 +143,14 @@ fn a_queue_that_fires_early_is_wrong() {
     assert_eq!(expire::by_ticks::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(steady::cancel::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(churn::run::<Off<1>>(&load()), Err(Wrong));
+    assert_eq!(empty::resident::<Off<1>>(&load()), Err(Wrong));
 }
 
 #[test]
 fn a_queue_that_fires_late_is_wrong() {
     assert_eq!(expire::by_ticks::<Off<-1>>(&load()), Err(Wrong));
     assert_eq!(expire::by_jumps::<Off<-1>>(&load()), Err(Wrong));
+    assert_eq!(empty::resident::<Off<-1>>(&load()), Err(Wrong));
 }
 
 #[test]
