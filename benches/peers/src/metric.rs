@@ -12,8 +12,10 @@ pub(crate) enum Metric {
     ExpireTicks,
     ExpireTick,
     ExpireJumps,
+    ExpireOnce,
     Sum,
     Churn,
+    ChurnMany,
     WorstPercentile,
     WorstMax,
     WorstWork,
@@ -30,7 +32,7 @@ pub(crate) enum Metric {
 }
 
 impl Metric {
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Fill,
         Self::Insert,
         Self::Cancel,
@@ -40,8 +42,10 @@ impl Metric {
         Self::ExpireTicks,
         Self::ExpireTick,
         Self::ExpireJumps,
+        Self::ExpireOnce,
         Self::Sum,
         Self::Churn,
+        Self::ChurnMany,
         Self::WorstPercentile,
         Self::WorstMax,
         Self::WorstWork,
@@ -68,8 +72,10 @@ impl Metric {
             Self::ExpireTicks => "expire by ticks, ns a timer",
             Self::ExpireTick => "the same, ns a tick",
             Self::ExpireJumps => "expire by 1000s, ns a timer",
+            Self::ExpireOnce => "expire, all in one call, ns",
             Self::Sum => "insert + cancel + expire, ns",
             Self::Churn => "churn, ns an operation",
+            Self::ChurnMany => "churn in 64s, ns an operation",
             Self::WorstPercentile => "worst tick, p99.99, us",
             Self::WorstMax => "worst tick, max, us",
             Self::WorstWork => "worst tick, stalls out, us",

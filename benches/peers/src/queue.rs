@@ -33,7 +33,12 @@ pub(crate) trait TimerQueue: Sized {
     /// Moves time to `now` and appends the payloads of all timers that are due.
     fn advance(&mut self, now: u64, fired: &mut Vec<u64>);
 
-    /// Removes timers, and says how many were pending.
+    /// Adds timers of deadlines and payloads, and appends their handles, in order.
+    fn insert_many(&mut self, timers: &[(u64, u64)], handles: &mut Vec<Self::Handle>) {
+        handles.extend(timers.iter().map(|(deadline, payload)| self.insert(*deadline, *payload)));
+    }
+
+    /// Removes the timers of all handles, which are used up, and says how many were pending.
     fn cancel_many(&mut self, handles: &mut Vec<Self::Handle>) -> usize {
         handles.drain(..).map(|handle| usize::from(self.cancel(handle))).sum()
     }

@@ -48,15 +48,17 @@ fn measure_shared<Q: SharedQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> 
 fn measure_alone<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
     // More than a minute is long enough once, however few the timers are.
     let ticks_most = if load.spread == Spread::Minute { 20 } else { 1 };
-    let workloads: [Workload; 10] = [
+    let workloads: [Workload; 12] = [
         (steady::cancel::<Q>, steady::CANCEL_METRICS, 200),
         (steady::cancel_many::<Q>, &[Metric::CancelMany], 200),
         (steady::move_at_random::<Q>, &[Metric::MoveRandom], 200),
         (steady::move_later::<Q>, &[Metric::MoveLater], 200),
         (expire::by_ticks::<Q>, &[Metric::ExpireTicks, Metric::ExpireTick], ticks_most),
         (expire::by_jumps::<Q>, &[Metric::ExpireJumps], ticks_most),
+        (expire::at_once::<Q>, &[Metric::ExpireOnce], ticks_most),
         (expire::worst_tick::<Q>, expire::WORST_METRICS, 1),
-        (churn::run::<Q>, &[Metric::Churn], 1),
+        (churn::one_by_one::<Q>, &[Metric::Churn], 1),
+        (churn::in_64s::<Q>, &[Metric::ChurnMany], 1),
         (empty::run::<Q>, &[Metric::EmptyHour, Metric::EmptyTick], 1),
         (empty::resident::<Q>, &[Metric::EmptyTickFull], 5),
     ];

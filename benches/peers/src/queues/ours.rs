@@ -7,9 +7,13 @@ use horolog_wheel::{Expired, Progress, SharedTimers, Tick, TimerId, Timers};
 
 use crate::queue::{Producer, SharedQueue, TimerQueue};
 
+/// The budget of one call: what came out is taken over before it leaves the cache.
+const TURN: u32 = 4_096;
+
 pub(crate) struct Ours {
     timers: Timers,
     expired: Vec<Expired>,
+    new: Vec<(Tick, u64)>,
     words: Vec<Option<u64>>,
 }
 
@@ -17,7 +21,8 @@ impl TimerQueue for Ours {
     type Handle = TimerId;
 
     fn with<R>(work: impl FnOnce(Self) -> R) -> R {
-        work(Self { timers: Timers::new(Tick(0)), expired: Vec::new(), words: Vec::new() })
+        let timers = Timers::new(Tick(0));
+        work(Self { timers, expired: Vec::new(), new: Vec::new(), words: Vec::new() })
     }
 
     #[inline]
@@ -38,15 +43,28 @@ impl TimerQueue for Ours {
 
     #[inline]
     fn advance(&mut self, now: u64, fired: &mut Vec<u64>) {
-        while self.timers.advance(Tick(now), u32::MAX, &mut self.expired) == Progress::More {}
-        if !self.expired.is_empty() {
-            fired.extend(self.expired.drain(..).map(|expired| expired.word));
+        loop {
+            let progress = self.timers.advance(Tick(now), TURN, &mut self.expired);
+            if !self.expired.is_empty() {
+                fired.extend(self.expired.drain(..).map(|expired| expired.word));
+            }
+            if progress == Progress::Done {
+                return;
+            }
         }
+    }
+
+    #[inline]
+    fn insert_many(&mut self, timers: &[(u64, u64)], handles: &mut Vec<TimerId>) {
+        self.new.extend(timers.iter().map(|(deadline, payload)| (Tick(*deadline), *payload)));
+        assert!(self.timers.insert_many(&self.new, handles).is_empty(), "there are free slots");
+        self.new.clear();
     }
 
     #[inline]
     fn cancel_many(&mut self, handles: &mut Vec<TimerId>) -> usize {
         self.timers.cancel_many(handles, &mut self.words);
+        handles.clear();
         self.words.drain(..).flatten().count()
     }
 }

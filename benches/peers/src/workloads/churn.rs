@@ -16,6 +16,9 @@ const DELAYS: usize = 4_096;
 /// As many operations as timers, within these bounds.
 const OPERATIONS: RangeInclusive<usize> = 100_000..=1_000_000;
 
+/// Timers of a batch.
+const BATCH: usize = 64;
+
 /// One operation in so many lets time pass; the others cancel.
 const EXPIRES_EVERY: usize = 10;
 
@@ -30,12 +33,14 @@ fn payload(deadline: u64, at: usize) -> u64 {
 
 struct Churn<'a, Q: TimerQueue> {
     queue: &'a mut Q,
-    /// The handle of each pending timer, by its place. All places but one are taken between operations, so that a random
-    /// place is that of a random timer.
+    /// The handle of each pending timer, by its place. Nearly all places are taken, so that a random place is that of a
+    /// random timer.
     handles: Vec<Option<Q::Handle>>,
     free: Vec<usize>,
     /// Where the next cancel looks first.
     next: usize,
+    /// Timers and handles of one batch.
+    batch: (Vec<(u64, u64)>, Vec<Q::Handle>),
     delays: std::iter::Cycle<std::vec::IntoIter<u64>>,
     longest: u64,
     rng: Rng,
@@ -43,27 +48,53 @@ struct Churn<'a, Q: TimerQueue> {
     now: u64,
 }
 
-pub(super) fn run<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
-    let mut rng = load.rng();
-    let delays = load.delays(&mut rng, DELAYS).into_iter().cycle();
-    let places = load.timers + 1;
-    let mut handles = Vec::new();
-    handles.resize_with(places, || None);
-    let free = (0..places).rev().collect();
-    Q::with(|mut queue| {
-        let longest = load.spread.longest();
-        let fired = Vec::new();
-        let mut churn =
-            Churn { queue: &mut queue, handles, free, next: 0, delays, longest, rng, fired, now: 0 };
-        (0..load.timers).for_each(|_| churn.insert());
-        let operations = load.timers.clamp(*OPERATIONS.start(), *OPERATIONS.end());
+pub(super) fn one_by_one<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
+    on_full::<Q>(load, |churn| {
+        let operations = operations(load);
         let begin = now();
         for operation in 0..operations {
             churn.operate(operation)?;
         }
-        let ns = ns_since(begin) / operations as f64;
+        Ok(vec![(Metric::Churn, ns_since(begin) / operations as f64)])
+    })
+}
+
+/// The same, but 64 inserts are one call, and 64 cancels.
+pub(super) fn in_64s<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
+    on_full::<Q>(load, |churn| {
+        let batches = operations(load) / BATCH;
+        let begin = now();
+        for batch in 0..batches {
+            churn.operate_many(batch)?;
+        }
+        Ok(vec![(Metric::ChurnMany, ns_since(begin) / (batches * BATCH) as f64)])
+    })
+}
+
+fn operations(load: &Load) -> usize {
+    load.timers.clamp(*OPERATIONS.start(), *OPERATIONS.end())
+}
+
+/// Works on a full queue; as many timers as it had have to fire in the end.
+fn on_full<Q: TimerQueue>(
+    load: &Load,
+    work: impl FnOnce(&mut Churn<'_, Q>) -> Result<Figures, Wrong>,
+) -> Result<Figures, Wrong> {
+    let mut rng = load.rng();
+    let delays = load.delays(&mut rng, DELAYS).into_iter().cycle();
+    let places = load.timers + BATCH;
+    let mut handles = Vec::new();
+    handles.resize_with(places, || None);
+    let free = (0..places).rev().collect();
+    let batch = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+    let (longest, fired) = (load.spread.longest(), Vec::new());
+    Q::with(|mut queue| {
+        let queue = &mut queue;
+        let mut churn = Churn { queue, handles, free, next: 0, batch, delays, longest, rng, fired, now: 0 };
+        (0..load.timers).for_each(|_| churn.insert());
+        let figures = work(&mut churn)?;
         churn.drain(load.timers)?;
-        Ok(vec![(Metric::Churn, ns)])
+        Ok(figures)
     })
 }
 
@@ -76,6 +107,51 @@ impl<Q: TimerQueue> Churn<'_, Q> {
         let fired = self.expire()?;
         (1..fired).for_each(|_| self.insert());
         Ok(())
+    }
+
+    /// As many operations as a batch has timers.
+    fn operate_many(&mut self, batch: usize) -> Result<(), Wrong> {
+        self.insert_many(BATCH);
+        if !batch.is_multiple_of(EXPIRES_EVERY) {
+            return self.cancel_many();
+        }
+        let mut missing = 0;
+        for _ in 0..BATCH {
+            missing += self.expire()? - 1;
+            while missing >= BATCH {
+                self.insert_many(BATCH);
+                missing -= BATCH;
+            }
+        }
+        self.insert_many(missing);
+        Ok(())
+    }
+
+    fn insert_many(&mut self, count: usize) {
+        let (timers, handles) = &mut self.batch;
+        let left = self.free.len().saturating_sub(count);
+        timers.extend(self.free[left..].iter().zip(&mut self.delays).map(|(at, delay)| {
+            let deadline = self.now + delay;
+            (deadline, payload(deadline, *at))
+        }));
+        self.queue.insert_many(timers, handles);
+        timers.clear();
+        for (at, handle) in self.free.drain(left..).zip(handles.drain(..)) {
+            self.handles[at] = Some(handle);
+        }
+    }
+
+    /// The caller's table is looked through for the whole batch first: its misses do not wait for each other.
+    fn cancel_many(&mut self) -> Result<(), Wrong> {
+        let (_, handles) = &mut self.batch;
+        while handles.len() < BATCH {
+            let at = self.rng.index(self.handles.len());
+            if let Some(handle) = self.handles[at].take() {
+                self.free.push(at);
+                handles.push(handle);
+            }
+        }
+        must(self.queue.cancel_many(handles) == BATCH)
     }
 
     fn insert(&mut self) {

@@ -59,6 +59,15 @@ pub(super) fn by_jumps<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
     })
 }
 
+pub(super) fn at_once<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
+    on_full::<Q, _>(load, |queue, field, drain| {
+        let last = field.last();
+        let begin = now();
+        drain.advance(queue, field, last);
+        vec![(Metric::ExpireOnce, ns_since(begin) / load.timers as f64)]
+    })
+}
+
 /// The longest ticks, and beside them those of a loop that only waits as long as a mean tick takes: what that is late by,
 /// the machine did.
 ///

@@ -142,7 +142,8 @@ fn every_peer_fires_what_is_left_and_nothing_else() {
 fn a_queue_that_fires_early_is_wrong() {
     assert_eq!(expire::by_ticks::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(steady::cancel::<Off<1>>(&load()), Err(Wrong));
-    assert_eq!(churn::run::<Off<1>>(&load()), Err(Wrong));
+    assert_eq!(churn::one_by_one::<Off<1>>(&load()), Err(Wrong));
+    assert_eq!(churn::in_64s::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(empty::resident::<Off<1>>(&load()), Err(Wrong));
 }
 
@@ -150,6 +151,7 @@ fn a_queue_that_fires_early_is_wrong() {
 fn a_queue_that_fires_late_is_wrong() {
     assert_eq!(expire::by_ticks::<Off<-1>>(&load()), Err(Wrong));
     assert_eq!(expire::by_jumps::<Off<-1>>(&load()), Err(Wrong));
+    assert_eq!(expire::at_once::<Off<-1>>(&load()), Err(Wrong));
     assert_eq!(empty::resident::<Off<-1>>(&load()), Err(Wrong));
 }
 
@@ -157,7 +159,8 @@ fn a_queue_that_fires_late_is_wrong() {
 fn a_queue_that_fires_what_was_cancelled_is_wrong() {
     assert_eq!(steady::cancel::<Deaf>(&load()), Err(Wrong));
     assert_eq!(steady::cancel_many::<Deaf>(&load()), Err(Wrong));
-    assert_eq!(churn::run::<Deaf>(&load()), Err(Wrong));
+    assert_eq!(churn::one_by_one::<Deaf>(&load()), Err(Wrong));
+    assert_eq!(churn::in_64s::<Deaf>(&load()), Err(Wrong));
 }
 
 #[test]
