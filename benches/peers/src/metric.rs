@@ -29,10 +29,13 @@ pub(crate) enum Metric {
     PairOne,
     PairTwo,
     Bytes,
+    ChurnBytesPeak,
+    ChurnBytes,
+    Residue,
 }
 
 impl Metric {
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Fill,
         Self::Insert,
         Self::Cancel,
@@ -59,6 +62,9 @@ impl Metric {
         Self::PairOne,
         Self::PairTwo,
         Self::Bytes,
+        Self::ChurnBytesPeak,
+        Self::ChurnBytes,
+        Self::Residue,
     ];
 
     pub(crate) fn label(self) -> &'static str {
@@ -89,6 +95,9 @@ impl Metric {
             Self::PairOne => "arm + cancel, one thread, ns",
             Self::PairTwo => "arm + cancel, two threads",
             Self::Bytes => "bytes a pending timer",
+            Self::ChurnBytesPeak => "the same under churn, peak",
+            Self::ChurnBytes => "the same after churn",
+            Self::Residue => "99.9 % cancelled, peak kB",
         }
     }
 

@@ -3,6 +3,7 @@
 mod churn;
 mod empty;
 mod expire;
+mod residue;
 mod shared;
 mod steady;
 #[cfg(test)]
@@ -48,7 +49,7 @@ fn measure_shared<Q: SharedQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> 
 fn measure_alone<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
     // More than a minute is long enough once, however few the timers are.
     let ticks_most = if load.spread == Spread::Minute { 20 } else { 1 };
-    let workloads: [Workload; 12] = [
+    let workloads: [Workload; 14] = [
         (steady::cancel::<Q>, steady::CANCEL_METRICS, 200),
         (steady::cancel_many::<Q>, &[Metric::CancelMany], 200),
         (steady::move_at_random::<Q>, &[Metric::MoveRandom], 200),
@@ -59,6 +60,8 @@ fn measure_alone<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
         (expire::worst_tick::<Q>, expire::WORST_METRICS, 1),
         (churn::one_by_one::<Q>, &[Metric::Churn], 1),
         (churn::in_64s::<Q>, &[Metric::ChurnMany], 1),
+        (churn::memory::<Q>, &[Metric::ChurnBytesPeak, Metric::ChurnBytes], 1),
+        (residue::run::<Q>, &[Metric::Residue], 1),
         (empty::run::<Q>, &[Metric::EmptyHour, Metric::EmptyTick], 1),
         (empty::resident::<Q>, &[Metric::EmptyTickFull], 5),
     ];

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::ops::RangeInclusive;
 
 use horolog_benches::Rng;
+use horolog_benches::counted::{OfThisThread, Tally};
 
 use crate::clock::{now, ns_since};
 use crate::data::Load;
@@ -15,6 +16,9 @@ const DELAYS: usize = 4_096;
 
 /// As many operations as timers, within these bounds.
 const OPERATIONS: RangeInclusive<usize> = 100_000..=1_000_000;
+
+/// For memory: so often as many operations as timers.
+const LIVES: usize = 2;
 
 /// Timers of a batch.
 const BATCH: usize = 64;
@@ -46,6 +50,8 @@ struct Churn<'a, Q: TimerQueue> {
     rng: Rng,
     fired: Vec<u64>,
     now: u64,
+    /// Bytes that were allocated before the queue was.
+    before: usize,
 }
 
 pub(super) fn one_by_one<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
@@ -71,6 +77,28 @@ pub(super) fn in_64s<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
     })
 }
 
+/// What churn takes of memory. Nine operations of ten cancel, and one lets one timer fire, however many a tick has: time
+/// is ahead by a tick at most.
+pub(super) fn memory<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
+    on_full::<Q>(load, |churn| {
+        let (mut peak, mut ahead) = (0.0_f64, 0);
+        for operation in 0..LIVES * load.timers {
+            churn.insert();
+            if !operation.is_multiple_of(EXPIRES_EVERY) {
+                churn.cancel()?;
+            } else if ahead == 0 {
+                ahead = churn.expire()? - 1;
+            } else {
+                ahead -= 1;
+            }
+            peak = peak.max(churn.bytes_each(load));
+        }
+        let after = churn.bytes_each(load);
+        (0..ahead).for_each(|_| churn.insert());
+        Ok(vec![(Metric::ChurnBytesPeak, peak), (Metric::ChurnBytes, after)])
+    })
+}
+
 fn operations(load: &Load) -> usize {
     load.timers.clamp(*OPERATIONS.start(), *OPERATIONS.end())
 }
@@ -87,10 +115,12 @@ fn on_full<Q: TimerQueue>(
     handles.resize_with(places, || None);
     let free = (0..places).rev().collect();
     let batch = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
-    let (longest, fired) = (load.spread.longest(), Vec::new());
+    let (longest, fired) = (load.spread.longest(), Vec::with_capacity(load.timers));
+    let before = OfThisThread::taken();
     Q::with(|mut queue| {
         let queue = &mut queue;
-        let mut churn = Churn { queue, handles, free, next: 0, batch, delays, longest, rng, fired, now: 0 };
+        let mut churn =
+            Churn { queue, handles, free, next: 0, batch, delays, longest, rng, fired, now: 0, before };
         (0..load.timers).for_each(|_| churn.insert());
         let figures = work(&mut churn)?;
         churn.drain(load.timers)?;
@@ -125,6 +155,10 @@ impl<Q: TimerQueue> Churn<'_, Q> {
         }
         self.insert_many(missing);
         Ok(())
+    }
+
+    fn bytes_each(&self, load: &Load) -> f64 {
+        OfThisThread::taken().saturating_sub(self.before) as f64 / load.timers as f64
     }
 
     fn insert_many(&mut self, count: usize) {

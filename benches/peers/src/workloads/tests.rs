@@ -4,7 +4,9 @@ use super::*;
 use crate::PEERS;
 use crate::queue::Producer;
 use crate::queues::btree::Tree;
+use crate::queues::hash_wheel::HashWheel;
 use crate::queues::locked::{Lockable, Locked};
+use crate::queues::ours::Ours;
 
 /// A queue that is right, but for what it does to time.
 struct Off<const BY: i64>(Tree);
@@ -144,6 +146,7 @@ fn a_queue_that_fires_early_is_wrong() {
     assert_eq!(steady::cancel::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(churn::one_by_one::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(churn::in_64s::<Off<1>>(&load()), Err(Wrong));
+    assert_eq!(churn::memory::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(empty::resident::<Off<1>>(&load()), Err(Wrong));
 }
 
@@ -161,6 +164,16 @@ fn a_queue_that_fires_what_was_cancelled_is_wrong() {
     assert_eq!(steady::cancel_many::<Deaf>(&load()), Err(Wrong));
     assert_eq!(churn::one_by_one::<Deaf>(&load()), Err(Wrong));
     assert_eq!(churn::in_64s::<Deaf>(&load()), Err(Wrong));
+    assert_eq!(churn::memory::<Deaf>(&load()), Err(Wrong));
+    assert_eq!(residue::run::<Deaf>(&load()), Err(Wrong));
+}
+
+#[test]
+fn what_cancelled_timers_leave_behind_shows_in_the_residue() {
+    let many = Load { timers: 300_000, ..load() };
+    let is_small = |residue: Result<Figures, Wrong>| residue.map(|figures| figures[0].1 < 1_000.0);
+    assert_eq!(is_small(residue::run::<Ours>(&many)), Ok(true));
+    assert_eq!(is_small(residue::run::<HashWheel>(&many)), Ok(false));
 }
 
 #[test]
