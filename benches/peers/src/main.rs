@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a bench stops at the first error")]
 
 mod clock;
+mod cycles;
 mod data;
 mod field;
 mod metric;

@@ -18,6 +18,9 @@ pub(crate) trait TimerQueue: Sized {
     /// Does an empty tick cost so much that a day of them takes minutes?
     const SLOW_TICKS: bool = false;
 
+    /// Can a call be told how much to do at most, with [`TimerQueue::advance_within`]?
+    const HAS_BUDGET: bool = false;
+
     /// Runs `work` on a new queue, in whatever surroundings the queue needs.
     fn with<R>(work: impl FnOnce(Self) -> R) -> R;
 
@@ -32,6 +35,22 @@ pub(crate) trait TimerQueue: Sized {
 
     /// Moves time to `now` and appends the payloads of all timers that are due.
     fn advance(&mut self, now: u64, fired: &mut Vec<u64>);
+
+    /// As [`TimerQueue::advance`], but comes across at most `budget` timers, due or not; true if that was enough.
+    fn advance_within(&mut self, now: u64, _budget: u32, fired: &mut Vec<u64>) -> bool {
+        self.advance(now, fired);
+        true
+    }
+
+    /// Fills the queue, which is new, with the timers of before a restart, by deadline and payload: their handles are kept
+    /// where a handle is what frees a timer. Says when all that was left to do was to arm them.
+    fn rebuild(&mut self, timers: &[(u64, u64)], handles: &mut [Option<Self::Handle>]) -> Instant {
+        let begin = clock::now();
+        for (handle, (deadline, payload)) in handles.iter_mut().zip(timers) {
+            *handle = Some(self.insert(*deadline, *payload));
+        }
+        begin
+    }
 
     /// Adds timers of deadlines and payloads, and appends their handles, in order.
     fn insert_many(&mut self, timers: &[(u64, u64)], handles: &mut Vec<Self::Handle>) {

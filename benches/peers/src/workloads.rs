@@ -3,6 +3,8 @@
 mod churn;
 mod empty;
 mod expire;
+mod items;
+mod rebuild;
 mod residue;
 mod shared;
 mod steady;
@@ -18,7 +20,7 @@ use crate::metric::{Figures, Metric, Wrong};
 use crate::options::Rows;
 use crate::queue::{SharedQueue, TimerQueue};
 
-/// A workload, what it measures, and how often it is repeated at most.
+/// A workload, what it measures where the queue and the machine can do it, and how often it is repeated at most.
 type Workload = (fn(&Load) -> Result<Figures, Wrong>, &'static [Metric], usize);
 
 /// All workloads on one queue, alone and shared. `None`: the queue did wrong.
@@ -49,15 +51,18 @@ fn measure_shared<Q: SharedQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> 
 fn measure_alone<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
     // More than a minute is long enough once, however few the timers are.
     let ticks_most = if load.spread == Spread::Minute { 20 } else { 1 };
-    let workloads: [Workload; 14] = [
+    let workloads: [Workload; 17] = [
         (steady::cancel::<Q>, steady::CANCEL_METRICS, 200),
         (steady::cancel_many::<Q>, &[Metric::CancelMany], 200),
         (steady::move_at_random::<Q>, &[Metric::MoveRandom], 200),
         (steady::move_later::<Q>, &[Metric::MoveLater], 200),
+        (steady::singles::<Q>, &[Metric::InsertCycles, Metric::CancelCycles], 1),
+        (rebuild::run::<Q>, &[Metric::Rebuild, Metric::RebuildArm], 200),
         (expire::by_ticks::<Q>, &[Metric::ExpireTicks, Metric::ExpireTick], ticks_most),
         (expire::by_jumps::<Q>, &[Metric::ExpireJumps], ticks_most),
         (expire::at_once::<Q>, &[Metric::ExpireOnce], ticks_most),
         (expire::worst_tick::<Q>, expire::WORST_METRICS, 1),
+        (items::worst_tick::<Q>, &[Metric::ItemsDue, Metric::ItemsMost, Metric::ItemsBeyond], 1),
         (churn::one_by_one::<Q>, &[Metric::Churn], 1),
         (churn::in_64s::<Q>, &[Metric::ChurnMany], 1),
         (churn::memory::<Q>, &[Metric::ChurnBytesPeak, Metric::ChurnBytes], 1),
@@ -75,9 +80,10 @@ fn measure_alone<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
 fn figures(load: &Load, workloads: &[Workload]) -> BTreeMap<Metric, Option<f64>> {
     let mut all = BTreeMap::new();
     for (workload, metrics, most) in workloads {
-        let found = repeat(*workload, load, *most);
-        let figure = |metric| found.as_ref().ok().and_then(|found| found.get(metric).copied());
-        all.extend(metrics.iter().map(|metric| (*metric, figure(metric))));
+        match repeat(*workload, load, *most) {
+            Ok(found) => all.extend(found.into_iter().map(|(metric, value)| (metric, Some(value)))),
+            Err(Wrong) => all.extend(metrics.iter().map(|metric| (*metric, None))),
+        }
     }
     all
 }

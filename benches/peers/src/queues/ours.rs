@@ -2,9 +2,11 @@
 #![expect(clippy::expect_used, reason = "a bench stops at the first error")]
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use horolog_wheel::{Expired, Progress, SharedTimers, Tick, TimerId, Timers};
+use horolog_wheel::{Expired, Progress, SharedTimers, Slab, Tick, TimerId, Timers};
 
+use crate::clock;
 use crate::queue::{Producer, SharedQueue, TimerQueue};
 
 /// The budget of one call: what came out is taken over before it leaves the cache.
@@ -19,6 +21,8 @@ pub(crate) struct Ours {
 
 impl TimerQueue for Ours {
     type Handle = TimerId;
+
+    const HAS_BUDGET: bool = true;
 
     fn with<R>(work: impl FnOnce(Self) -> R) -> R {
         let timers = Timers::new(Tick(0));
@@ -52,6 +56,24 @@ impl TimerQueue for Ours {
                 return;
             }
         }
+    }
+
+    fn advance_within(&mut self, now: u64, budget: u32, fired: &mut Vec<u64>) -> bool {
+        let progress = self.timers.advance(Tick(now), budget, &mut self.expired);
+        fired.extend(self.expired.drain(..).map(|expired| expired.word));
+        progress == Progress::Done
+    }
+
+    /// As recovery does it: under the ids they had, in the order of their slots.
+    fn rebuild(&mut self, timers: &[(u64, u64)], _: &mut [Option<TimerId>]) -> Instant {
+        let mut slab = Slab::new();
+        for (slot, (deadline, payload)) in (0..).zip(timers) {
+            let id = TimerId::new(slot, 1).expect("1 is a generation");
+            slab.occupy(id, Tick(*deadline), *payload).expect("the slot is free");
+        }
+        let is_filled = clock::now();
+        self.timers = Timers::from_slab(Tick(0), slab);
+        is_filled
     }
 
     #[inline]

@@ -4,14 +4,20 @@ use horolog_benches::Rng;
 use horolog_benches::counted::{OfThisThread, Tally};
 
 use crate::clock::{now, ns_since};
+use crate::cycles::cycles_of;
 use crate::data::Load;
 use crate::field::{Drain, Field};
 use crate::metric::{Figures, Metric, Wrong, must};
 use crate::queue::TimerQueue;
+use crate::stat::middle;
 
 pub(super) const CANCEL_METRICS: &[Metric] = &[Metric::Fill, Metric::Bytes, Metric::Cancel, Metric::Insert];
 
 const BATCH: usize = 64;
+
+/// So many inserts, and as many cancels, are looked at one by one, so many times.
+const SINGLES: usize = 1_000;
+const SINGLE_ROUNDS: usize = 100;
 
 /// A full queue and what goes on in it.
 struct Steady<'a, Q: TimerQueue> {
@@ -53,6 +59,14 @@ pub(super) fn move_later<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
     on_new::<Q>(load, |steady| {
         steady.fill();
         Ok(vec![(Metric::MoveLater, steady.reschedule(|_, rng, old| old + 1 + rng.below(old)))])
+    })
+}
+
+/// Each insert and each cancel alone, by the cycle counter.
+pub(super) fn singles<Q: TimerQueue>(load: &Load) -> Result<Figures, Wrong> {
+    on_new::<Q>(load, |steady| {
+        steady.fill();
+        steady.singles()
     })
 }
 
@@ -126,6 +140,30 @@ impl<Q: TimerQueue> Steady<'_, Q> {
         must(cancelled == places.len())?;
         self.insert(&places);
         Ok(ns)
+    }
+
+    /// A thousand are inserted beside all others and then cancelled in the same order, again and again. Empty if there is
+    /// no counter.
+    fn singles(&mut self) -> Result<Figures, Wrong> {
+        let (mut inserts, mut cancels, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
+        let mut handles = Vec::with_capacity(SINGLES);
+        for _ in 0..SINGLE_ROUNDS {
+            let deadlines = self.load.delays(&mut self.rng, SINGLES);
+            for (deadline, payload) in deadlines.iter().zip(self.load.timers as u64..) {
+                let (cycles, handle) = cycles_of(|| self.queue.insert(*deadline, payload));
+                handles.push(handle);
+                inserts.extend(cycles);
+            }
+            for handle in handles.drain(..) {
+                let (cycles, was_pending) = cycles_of(|| self.queue.cancel(handle));
+                must(was_pending)?;
+                cancels.extend(cycles);
+            }
+            nothing.extend((0..SINGLES).filter_map(|_| cycles_of(|| ()).0));
+        }
+        let nothing = middle(nothing).unwrap_or(0.0);
+        let figures = [(Metric::InsertCycles, middle(inserts)), (Metric::CancelCycles, middle(cancels))];
+        Ok(figures.into_iter().filter_map(|(metric, cycles)| Some((metric, cycles? - nothing))).collect())
     }
 
     fn reschedule(&mut self, deadline: impl Fn(&Load, &mut Rng, u64) -> u64) -> f64 {

@@ -6,7 +6,7 @@ use crate::queue::Producer;
 use crate::queues::btree::Tree;
 use crate::queues::hash_wheel::HashWheel;
 use crate::queues::locked::{Lockable, Locked};
-use crate::queues::ours::Ours;
+use crate::queues::ours::{Ours, SharedOurs};
 
 /// A queue that is right, but for what it does to time.
 struct Off<const BY: i64>(Tree);
@@ -146,6 +146,7 @@ fn a_queue_that_fires_early_is_wrong() {
     assert_eq!(steady::cancel::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(churn::one_by_one::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(churn::in_64s::<Off<1>>(&load()), Err(Wrong));
+    assert_eq!(rebuild::run::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(churn::memory::<Off<1>>(&load()), Err(Wrong));
     assert_eq!(empty::resident::<Off<1>>(&load()), Err(Wrong));
 }
@@ -155,6 +156,7 @@ fn a_queue_that_fires_late_is_wrong() {
     assert_eq!(expire::by_ticks::<Off<-1>>(&load()), Err(Wrong));
     assert_eq!(expire::by_jumps::<Off<-1>>(&load()), Err(Wrong));
     assert_eq!(expire::at_once::<Off<-1>>(&load()), Err(Wrong));
+    assert_eq!(rebuild::run::<Off<-1>>(&load()), Err(Wrong));
     assert_eq!(empty::resident::<Off<-1>>(&load()), Err(Wrong));
 }
 
@@ -164,6 +166,7 @@ fn a_queue_that_fires_what_was_cancelled_is_wrong() {
     assert_eq!(steady::cancel_many::<Deaf>(&load()), Err(Wrong));
     assert_eq!(churn::one_by_one::<Deaf>(&load()), Err(Wrong));
     assert_eq!(churn::in_64s::<Deaf>(&load()), Err(Wrong));
+    assert_eq!(steady::singles::<Deaf>(&load()), Err(Wrong));
     assert_eq!(churn::memory::<Deaf>(&load()), Err(Wrong));
     assert_eq!(residue::run::<Deaf>(&load()), Err(Wrong));
 }
@@ -194,6 +197,20 @@ fn a_shared_queue_that_loses_timers_is_wrong() {
 
 #[test]
 fn every_metric_is_measured() {
-    let figures = measure::<Tree, Locked<Tree>>(&load(), Rows::All);
+    let figures = measure::<Ours, SharedOurs>(&load(), Rows::All);
     assert_eq!(figures.into_keys().collect::<Vec<_>>(), Metric::ALL);
+}
+
+#[test]
+fn the_least_budget_that_is_enough_is_found() {
+    for least in [3, 4, 258, 259, 260, 70_000] {
+        assert_eq!(items::least(3, |budget| Ok(budget >= least)), Ok(least));
+    }
+}
+
+#[test]
+fn a_queue_without_a_budget_has_no_row_of_items_and_is_not_wrong() {
+    let figures = measure::<Tree, Locked<Tree>>(&load(), Rows::Alone);
+    assert!(!figures.contains_key(&Metric::ItemsMost));
+    assert!(figures.into_values().all(|figure| figure.is_some()));
 }
