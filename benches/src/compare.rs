@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::IsTerminal;
 
-/// What one peer measured in one run; `None` where it did wrong.
+/// What one peer measured in one run; `None` where it did wrong, infinite where it was stopped.
 pub type Run<M> = BTreeMap<M, Option<f64>>;
 
 /// A run that was printed as lines of `{metric:?} {figure}`. A figure that is no number means that the peer did wrong.
@@ -67,10 +67,14 @@ impl Figure {
         Self::Measured { median: median(values), least, most }
     }
 
-    /// The middle of what was measured.
+    /// The middle of what was measured, if it came to its end.
     #[must_use]
     pub fn median(&self) -> Option<f64> {
-        if let Self::Measured { median, .. } = self { Some(*median) } else { None }
+        if let Self::Measured { median, .. } = self {
+            Some(*median).filter(|median| median.is_finite())
+        } else {
+            None
+        }
     }
 
     fn is_blank(&self) -> bool {
@@ -99,6 +103,7 @@ impl Figure {
 /// Three digits where there are so many.
 fn three_digits(value: f64) -> String {
     match value {
+        f64::INFINITY => "> limit".into(),
         value if value < 10.0 => format!("{value:.2}"),
         value if value < 100.0 => format!("{value:.1}"),
         value => format!("{value:.0}"),
@@ -173,5 +178,14 @@ mod tests {
         assert_eq!(Figure::of(&runs, &'b').middle(), "-");
         let spoilt = [runs[0].clone(), Run::from([('a', None)])];
         assert_eq!(Figure::of(&spoilt, &'a').middle(), "wrong");
+    }
+
+    #[test]
+    fn what_was_stopped_is_above_the_limit_and_not_compared() {
+        let runs = [f64::INFINITY, 1.0, f64::INFINITY].map(|value| Run::from([('a', Some(value))]));
+        let figure = Figure::of(&runs, &'a');
+        assert_eq!((figure.middle().as_str(), figure.range().as_str()), ("> limit", "1.00-> limit"));
+        assert_eq!(figure.median(), None);
+        assert_eq!(read_run("'a' inf", &['a']), runs[0]);
     }
 }

@@ -1,6 +1,6 @@
 //! What does one timer cost in our wheel, and what in its peers? README.md says how to run it and how to read it.
-#![expect(clippy::expect_used, reason = "a bench stops at the first error")]
 
+mod child;
 mod clock;
 mod cycles;
 mod data;
@@ -13,10 +13,8 @@ mod stat;
 mod table;
 mod workloads;
 
-use std::process::Command;
-
 use data::Load;
-use horolog_benches::compare::{self, Table, read_run, say};
+use horolog_benches::compare::{self, Table, say};
 use horolog_benches::counted::{Counted, OfThisThread};
 use metric::Metric;
 use options::{Asked, Options, Rows};
@@ -24,7 +22,7 @@ use queues::{btree::Tree, delay_queue::Delays, hash_wheel::HashWheel, heap::Heap
 use queues::{channel::Channel, locked::Locked, nexus::Nexus};
 use queues::{ours::Ours, ours::SharedOurs, sleep::SharedSleeps, sleep::Sleeps};
 use table::Column;
-use workloads::measure;
+use workloads::Workload;
 
 #[global_allocator]
 static MEMORY: Counted<OfThisThread> = Counted::new();
@@ -38,17 +36,17 @@ struct Peer {
     name: &'static str,
     /// Is what cancelled timers leave behind bounded by the number of the pending ones?
     is_bounded: bool,
-    measure: fn(&Load, Rows) -> Run,
+    workloads: fn(&Load, Rows) -> Vec<Workload>,
 }
 
 const PEERS: [Peer; 7] = [
-    Peer { name: "ours", is_bounded: true, measure: measure::<Ours, SharedOurs> },
-    Peer { name: "heap", is_bounded: true, measure: measure::<Heap, Locked<Heap>> },
-    Peer { name: "btree", is_bounded: true, measure: measure::<Tree, Locked<Tree>> },
-    Peer { name: "delayqueue", is_bounded: true, measure: measure::<Delays, Locked<Delays>> },
-    Peer { name: "tokio", is_bounded: true, measure: measure::<Sleeps, SharedSleeps> },
-    Peer { name: "hhwt", is_bounded: false, measure: measure::<HashWheel, Channel<HashWheel>> },
-    Peer { name: "nexus", is_bounded: true, measure: measure::<Nexus, Locked<Nexus>> },
+    Peer { name: "ours", is_bounded: true, workloads: workloads::of::<Ours, SharedOurs> },
+    Peer { name: "heap", is_bounded: true, workloads: workloads::of::<Heap, Locked<Heap>> },
+    Peer { name: "btree", is_bounded: true, workloads: workloads::of::<Tree, Locked<Tree>> },
+    Peer { name: "delayqueue", is_bounded: true, workloads: workloads::of::<Delays, Locked<Delays>> },
+    Peer { name: "tokio", is_bounded: true, workloads: workloads::of::<Sleeps, SharedSleeps> },
+    Peer { name: "hhwt", is_bounded: false, workloads: workloads::of::<HashWheel, Channel<HashWheel>> },
+    Peer { name: "nexus", is_bounded: true, workloads: workloads::of::<Nexus, Locked<Nexus>> },
 ];
 
 impl Peer {
@@ -68,7 +66,9 @@ impl Peer {
 fn main() {
     match options::read(std::env::args().skip(1)) {
         Ok(Asked::Tables(options)) => tables(&options),
-        Ok(Asked::OneRun(peer, load, rows)) => print_run(&(peer.measure)(&load, rows)),
+        Ok(Asked::OneRun(peer, load, rows, from)) => {
+            child::run(&(peer.workloads)(&load, rows)[from..], &load)
+        }
         Err(error) => {
             eprintln!("{error}\n\n{}", options::HELP);
             std::process::exit(2);
@@ -79,6 +79,9 @@ fn main() {
 fn tables(options: &Options) {
     let Options { runs, spread, .. } = options;
     println!("deadlines: {}; runs: {runs}, each in a process of its own; one tick is 1 ms", spread.name());
+    if let Some(limit) = options.stop_after {
+        println!("> limit: it was not done within {} s and was stopped", limit.as_secs());
+    }
     println!("* what cancelled timers leave behind is not bounded by the number of the pending ones\n");
     for timers in &options.sizes {
         println!("## {timers} timers\n");
@@ -93,32 +96,9 @@ fn table(options: &Options, timers: usize) -> Table {
         let load = Load { timers, spread: options.spread, run };
         for (peer, runs) in &mut columns {
             say(&format!("{timers} timers, run {}: {}", run + 1, peer.name));
-            runs.extend(child(peer, &load, options.rows));
+            runs.extend(child::spawn(peer, &load, options));
         }
     }
     say("");
     table::of(&columns)
-}
-
-/// One run in a process of its own: memory is touched for the first time, and what the last peer did to the allocator is
-/// gone. `None` if the process failed.
-fn child(peer: &Peer, load: &Load, rows: Rows) -> Option<Run> {
-    let program = std::env::current_exe().expect("the program knows where it is");
-    let numbers = [load.timers.to_string(), load.run.to_string()];
-    let mut command = Command::new(program);
-    command.args([options::ONE_RUN, peer.name]).args(numbers).args([load.spread.name(), rows.name()]);
-    let output = command.output();
-    let output = output.expect("the program starts a second time");
-    if !output.status.success() {
-        let error = String::from_utf8_lossy(&output.stderr);
-        eprintln!("\n{}: {}: {}", peer.name, output.status, error.trim());
-        return None;
-    }
-    Some(read_run(&String::from_utf8_lossy(&output.stdout), &Metric::ALL))
-}
-
-fn print_run(run: &Run) {
-    for (metric, value) in run {
-        println!("{metric:?} {}", value.map_or("wrong".into(), |value| value.to_string()));
-    }
 }

@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::time::Duration;
+
 use crate::data::{Load, Spread};
 use crate::{PEERS, Peer};
 
@@ -11,9 +13,10 @@ cargo run --release -- [options]
   --large                       10000000 timers as well
   --deadlines minute|hour|log   1-60 s, up to 1 h, 1 ms-24 h log-uniform (minute)
   --rows all|alone|shared       all rows, those of one thread, those of many (all)
-  --only ours,heap,..           these peers (ours,heap,btree,delayqueue,tokio,hhwt,nexus)";
+  --only ours,heap,..           these peers (ours,heap,btree,delayqueue,tokio,hhwt,nexus)
+  --stop-after SECONDS          stops what takes longer, each row and its repeats for itself (never)";
 
-/// The first argument of the process of one run: `PEER TIMERS RUN DEADLINES ROWS` follow.
+/// The first argument of the process of one run: `PEER TIMERS RUN DEADLINES ROWS FROM` follow.
 pub(crate) const ONE_RUN: &str = "--one-run";
 
 /// Which workloads.
@@ -45,18 +48,26 @@ pub(crate) struct Options {
     pub(crate) spread: Spread,
     pub(crate) rows: Rows,
     pub(crate) peers: Vec<Peer>,
+    /// How long each workload may take.
+    pub(crate) stop_after: Option<Duration>,
 }
 
 /// What the program is to do.
 pub(crate) enum Asked {
     Tables(Options),
-    OneRun(Peer, Load, Rows),
+    /// The workloads from one on.
+    OneRun(Peer, Load, Rows, usize),
 }
 
 pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let sizes = vec![1_000, 100_000, 1_000_000];
-    let mut options =
-        Options { runs: 5, sizes, spread: Spread::Minute, rows: Rows::All, peers: PEERS.to_vec() };
+    let mut options = Options {
+        runs: 5,
+        sizes: vec![1_000, 100_000, 1_000_000],
+        spread: Spread::Minute,
+        rows: Rows::All,
+        peers: PEERS.to_vec(),
+        stop_after: None,
+    };
     let mut is_large = false;
     while let Some(option) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{option} needs a value"));
@@ -67,7 +78,8 @@ pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked,
             "--deadlines" => options.spread = spread(&value()?)?,
             "--rows" => options.rows = rows(&value()?)?,
             "--only" => options.peers = list(&value()?, peer)?,
-            ONE_RUN => return one_run([value()?, value()?, value()?, value()?, value()?]),
+            "--stop-after" => options.stop_after = Some(Duration::from_secs(number(&value()?)?)),
+            ONE_RUN => return one_run([value()?, value()?, value()?, value()?, value()?, value()?]),
             _ => return Err(format!("there is no option {option}")),
         }
     }
@@ -75,9 +87,9 @@ pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked,
     Ok(Asked::Tables(options))
 }
 
-fn one_run([name, timers, run, deadlines, of]: [String; 5]) -> Result<Asked, String> {
+fn one_run([name, timers, run, deadlines, of, from]: [String; 6]) -> Result<Asked, String> {
     let load = Load { timers: number(&timers)?, run: number(&run)?, spread: spread(&deadlines)? };
-    Ok(Asked::OneRun(peer(&name)?, load, rows(&of)?))
+    Ok(Asked::OneRun(peer(&name)?, load, rows(&of)?, number(&from)?))
 }
 
 fn list<T>(text: &str, read: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {

@@ -15,43 +15,53 @@ use std::collections::BTreeMap;
 
 use horolog_benches::compare::median;
 
+use crate::Run;
 use crate::data::{Load, Spread};
 use crate::metric::{Figures, Metric, Wrong};
 use crate::options::Rows;
 use crate::queue::{SharedQueue, TimerQueue};
 
-/// A workload, what it measures where the queue and the machine can do it, and how often it is repeated at most.
-type Workload = (fn(&Load) -> Result<Figures, Wrong>, &'static [Metric], usize);
-
-/// All workloads on one queue, alone and shared. `None`: the queue did wrong.
-pub(crate) fn measure<Q: TimerQueue, S: SharedQueue>(
-    load: &Load,
-    rows: Rows,
-) -> BTreeMap<Metric, Option<f64>> {
-    let mut all = BTreeMap::new();
-    if rows != Rows::Shared {
-        all.extend(measure_alone::<Q>(load));
-    }
-    if rows != Rows::Alone {
-        all.extend(measure_shared::<S>(load));
-    }
-    all
+/// One thing that is done to a queue.
+#[derive(Clone, Copy)]
+pub(crate) struct Workload {
+    run: fn(&Load) -> Result<Figures, Wrong>,
+    /// What it measures, where the queue and the machine can do it.
+    pub(crate) metrics: &'static [Metric],
+    /// How often it is repeated at most.
+    repeats_most: usize,
 }
 
-fn measure_shared<Q: SharedQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
-    let workloads: [Workload; 4] = [
+type Entry = (fn(&Load) -> Result<Figures, Wrong>, &'static [Metric], usize);
+
+fn list(all: &[Entry]) -> Vec<Workload> {
+    let workload = |&(run, metrics, repeats_most): &Entry| Workload { run, metrics, repeats_most };
+    all.iter().map(workload).collect()
+}
+
+/// All workloads, on one queue alone and shared.
+pub(crate) fn of<Q: TimerQueue, S: SharedQueue>(load: &Load, rows: Rows) -> Vec<Workload> {
+    let alone = (rows != Rows::Shared).then(|| alone::<Q>(load)).into_iter().flatten();
+    alone.chain(of_shared::<S>(load, rows)).collect()
+}
+
+/// Those of a queue that can be shared and nothing else.
+pub(crate) fn of_shared<S: SharedQueue>(_: &Load, rows: Rows) -> Vec<Workload> {
+    (rows != Rows::Alone).then(shared::<S>).unwrap_or_default()
+}
+
+fn shared<Q: SharedQueue>() -> Vec<Workload> {
+    list(&[
         (shared::insert::<Q, 1>, &[Metric::InsertOne], 100),
         (shared::insert::<Q, 2>, &[Metric::InsertTwo], 100),
         (shared::pair::<Q, 1>, &[Metric::PairOne], 5),
         (shared::pair::<Q, 2>, &[Metric::PairTwo], 5),
-    ];
-    figures(load, &workloads)
+    ])
 }
 
-fn measure_alone<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
+fn alone<Q: TimerQueue>(load: &Load) -> Vec<Workload> {
     // More than a minute is long enough once, however few the timers are.
     let ticks_most = if load.spread == Spread::Minute { 20 } else { 1 };
-    let workloads: [Workload; 17] = [
+    list(&[
         (steady::cancel::<Q>, steady::CANCEL_METRICS, 200),
         (steady::cancel_many::<Q>, &[Metric::CancelMany], 200),
         (steady::move_at_random::<Q>, &[Metric::MoveRandom], 200),
@@ -69,36 +79,34 @@ fn measure_alone<Q: TimerQueue>(load: &Load) -> BTreeMap<Metric, Option<f64>> {
         (residue::run::<Q>, &[Metric::Residue], 1),
         (empty::run::<Q>, &[Metric::EmptyHour, Metric::EmptyTick], 1),
         (empty::resident::<Q>, &[Metric::EmptyTickFull], 5),
-    ];
-    let mut all = figures(load, &workloads);
-    let parts = [Metric::Insert, Metric::Cancel, Metric::ExpireTicks];
-    let sum = parts.iter().map(|part| all.get(part).copied().flatten()).sum();
-    all.insert(Metric::Sum, sum);
-    all
+    ])
 }
 
-fn figures(load: &Load, workloads: &[Workload]) -> BTreeMap<Metric, Option<f64>> {
-    let mut all = BTreeMap::new();
-    for (workload, metrics, most) in workloads {
-        match repeat(*workload, load, *most) {
-            Ok(found) => all.extend(found.into_iter().map(|(metric, value)| (metric, Some(value)))),
-            Err(Wrong) => all.extend(metrics.iter().map(|metric| (*metric, None))),
+impl Workload {
+    /// What it measures; each figure is the median of the repeats. `None`: the queue did wrong.
+    pub(crate) fn measure(&self, load: &Load) -> Run {
+        match self.repeat(load) {
+            Ok(found) => found.into_iter().map(|(metric, value)| (metric, Some(value))).collect(),
+            Err(Wrong) => self.all(None),
         }
     }
-    all
-}
 
-/// The median of each figure.
-fn repeat(
-    workload: fn(&Load) -> Result<Figures, Wrong>,
-    load: &Load,
-    most: usize,
-) -> Result<BTreeMap<Metric, f64>, Wrong> {
-    let mut samples: BTreeMap<Metric, Vec<f64>> = BTreeMap::new();
-    for _ in 0..load.repeats(most) {
-        for (metric, value) in workload(load)? {
-            samples.entry(metric).or_default().push(value);
-        }
+    /// It was stopped before its end.
+    pub(crate) fn stopped(&self) -> Run {
+        self.all(Some(f64::INFINITY))
     }
-    Ok(samples.into_iter().map(|(metric, values)| (metric, median(values))).collect())
+
+    fn all(&self, value: Option<f64>) -> Run {
+        self.metrics.iter().map(|metric| (*metric, value)).collect()
+    }
+
+    fn repeat(&self, load: &Load) -> Result<BTreeMap<Metric, f64>, Wrong> {
+        let mut samples: BTreeMap<Metric, Vec<f64>> = BTreeMap::new();
+        for _ in 0..load.repeats(self.repeats_most) {
+            for (metric, value) in (self.run)(load)? {
+                samples.entry(metric).or_default().push(value);
+            }
+        }
+        Ok(samples.into_iter().map(|(metric, values)| (metric, median(values))).collect())
+    }
 }

@@ -126,6 +126,10 @@ impl Producer for Dead {
     }
 }
 
+fn measure(workloads: &[Workload]) -> Run {
+    workloads.iter().flat_map(|workload| workload.measure(&load())).collect()
+}
+
 fn load() -> Load {
     Load { timers: 3_000, spread: Spread::Minute, run: 0 }
 }
@@ -133,7 +137,7 @@ fn load() -> Load {
 #[test]
 fn every_peer_fires_what_is_left_and_nothing_else() {
     for peer in PEERS {
-        let figures = (peer.measure)(&load(), Rows::All);
+        let figures = measure(&(peer.workloads)(&load(), Rows::All));
         let wrong: Vec<&Metric> =
             figures.iter().filter(|(_, value)| value.is_none()).map(|(metric, _)| metric).collect();
         assert_eq!(wrong, [] as [&Metric; 0], "{}", peer.name);
@@ -197,7 +201,8 @@ fn a_shared_queue_that_loses_timers_is_wrong() {
 
 #[test]
 fn every_metric_is_measured() {
-    let figures = measure::<Ours, SharedOurs>(&load(), Rows::All);
+    let figures = measure(&of::<Ours, SharedOurs>(&load(), Rows::All));
+    let figures = crate::child::with_sum(figures);
     assert_eq!(figures.into_keys().collect::<Vec<_>>(), Metric::ALL);
 }
 
@@ -210,7 +215,7 @@ fn the_least_budget_that_is_enough_is_found() {
 
 #[test]
 fn a_queue_without_a_budget_has_no_row_of_items_and_is_not_wrong() {
-    let figures = measure::<Tree, Locked<Tree>>(&load(), Rows::Alone);
+    let figures = measure(&of::<Tree, Locked<Tree>>(&load(), Rows::Alone));
     assert!(!figures.contains_key(&Metric::ItemsMost));
     assert!(figures.into_values().all(|figure| figure.is_some()));
 }
