@@ -19,7 +19,7 @@ use horolog_benches::counted::{Counted, OfThisThread};
 use metric::Metric;
 use options::{Asked, Options, Rows};
 use queues::{btree::Tree, delay_queue::Delays, hash_wheel::HashWheel, heap::Heap};
-use queues::{channel::Channel, locked::Locked, nexus::Nexus};
+use queues::{channel::Channel, locked::Locked, nexus::Nexus, pingora::Buckets};
 use queues::{ours::Ours, ours::SharedOurs, sleep::SharedSleeps, sleep::Sleeps};
 use table::Column;
 use workloads::Workload;
@@ -39,7 +39,7 @@ struct Peer {
     workloads: fn(&Load, Rows) -> Vec<Workload>,
 }
 
-const PEERS: [Peer; 7] = [
+const PEERS: [Peer; 8] = [
     Peer { name: "ours", is_bounded: true, workloads: workloads::of::<Ours, SharedOurs> },
     Peer { name: "heap", is_bounded: true, workloads: workloads::of::<Heap, Locked<Heap>> },
     Peer { name: "btree", is_bounded: true, workloads: workloads::of::<Tree, Locked<Tree>> },
@@ -47,6 +47,7 @@ const PEERS: [Peer; 7] = [
     Peer { name: "tokio", is_bounded: true, workloads: workloads::of::<Sleeps, SharedSleeps> },
     Peer { name: "hhwt", is_bounded: false, workloads: workloads::of::<HashWheel, Channel<HashWheel>> },
     Peer { name: "nexus", is_bounded: true, workloads: workloads::of::<Nexus, Locked<Nexus>> },
+    Peer { name: "pingora", is_bounded: false, workloads: workloads::of_shared::<Buckets> },
 ];
 
 impl Peer {

@@ -13,7 +13,7 @@ cargo run --release -- [options]
   --large                       10000000 timers as well
   --deadlines minute|hour|log   1-60 s, up to 1 h, 1 ms-24 h log-uniform (minute)
   --rows all|alone|shared       all rows, those of one thread, those of many (all)
-  --only ours,heap,..           these peers (ours,heap,btree,delayqueue,tokio,hhwt,nexus)
+  --only ours,heap,..           these peers (ours,heap,btree,delayqueue,tokio,hhwt,nexus,pingora)
   --stop-after SECONDS          stops what takes longer, each row and its repeats for itself (never)";
 
 /// The first argument of the process of one run: `PEER TIMERS RUN DEADLINES ROWS FROM` follow.

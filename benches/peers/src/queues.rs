@@ -8,4 +8,5 @@ pub(crate) mod heap;
 pub(crate) mod locked;
 pub(crate) mod nexus;
 pub(crate) mod ours;
+pub(crate) mod pingora;
 pub(crate) mod sleep;

@@ -31,18 +31,18 @@ fn wake(data: *const ()) {
 /// As `WOKEN`, of all threads.
 static WOKEN_SHARED: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
-static TABLE_SHARED: RawWakerVTable =
+pub(super) static TABLE_SHARED: RawWakerVTable =
     RawWakerVTable::new(|data| RawWaker::new(data, &TABLE_SHARED), wake_shared, wake_shared, |_| {});
 
 fn wake_shared(data: *const ()) {
     WOKEN_SHARED.lock().unwrap_or_else(PoisonError::into_inner).push(data.addr() as u64);
 }
 
-fn take_woken() -> Vec<u64> {
+pub(super) fn take_woken() -> Vec<u64> {
     mem::take(&mut WOKEN_SHARED.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn waker(payload: u64, table: &'static RawWakerVTable) -> Waker {
+pub(super) fn waker(payload: u64, table: &'static RawWakerVTable) -> Waker {
     // SAFETY: the data is a number and nothing is read through it; no function of the tables frees anything or panics. Those
     // of one find a list of the thread's own, those of the other one under a lock.
     unsafe { Waker::from_raw(RawWaker::new(ptr::without_provenance(place(payload)), table)) }
