@@ -39,12 +39,14 @@ struct Peer {
     workloads: fn(&Load, Rows) -> Vec<Workload>,
 }
 
-const PEERS: [Peer; 8] = [
+const PEERS: &[Peer] = &[
     Peer { name: "ours", is_bounded: true, workloads: workloads::of::<Ours, SharedOurs> },
     Peer { name: "heap", is_bounded: true, workloads: workloads::of::<Heap, Locked<Heap>> },
     Peer { name: "btree", is_bounded: true, workloads: workloads::of::<Tree, Locked<Tree>> },
     Peer { name: "delayqueue", is_bounded: true, workloads: workloads::of::<Delays, Locked<Delays>> },
-    Peer { name: "tokio", is_bounded: true, workloads: workloads::of::<Sleeps, SharedSleeps> },
+    Peer { name: "tokio", is_bounded: true, workloads: workloads::of::<Sleeps, SharedSleeps<false>> },
+    #[cfg(tokio_unstable)]
+    Peer { name: "tokio-alt", is_bounded: false, workloads: workloads::of_shared::<SharedSleeps<true>> },
     Peer { name: "hhwt", is_bounded: false, workloads: workloads::of::<HashWheel, Channel<HashWheel>> },
     Peer { name: "nexus", is_bounded: true, workloads: workloads::of::<Nexus, Locked<Nexus>> },
     Peer { name: "pingora", is_bounded: false, workloads: workloads::of_shared::<Buckets> },
@@ -52,7 +54,7 @@ const PEERS: [Peer; 8] = [
 
 impl Peer {
     fn named(name: &str) -> Option<Self> {
-        PEERS.into_iter().find(|peer| peer.name == name)
+        PEERS.iter().copied().find(|peer| peer.name == name)
     }
 
     fn is_ours(&self) -> bool {

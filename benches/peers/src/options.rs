@@ -14,6 +14,7 @@ cargo run --release -- [options]
   --deadlines minute|hour|log   1-60 s, up to 1 h, 1 ms-24 h log-uniform (minute)
   --rows all|alone|shared       all rows, those of one thread, those of many (all)
   --only ours,heap,..           these peers (ours,heap,btree,delayqueue,tokio,hhwt,nexus,pingora)
+                                tokio-alt is there if it was built with --cfg tokio_unstable
   --stop-after SECONDS          stops what takes longer, each row and its repeats for itself (never)";
 
 /// The first argument of the process of one run: `PEER TIMERS RUN DEADLINES ROWS FROM` follow.

@@ -94,7 +94,8 @@ impl TimerQueue for Sleeps {
     }
 }
 
-pub(crate) struct SharedSleeps {
+/// With `ALTERNATIVE`, tokio's other timer, in which each worker has a wheel of its own.
+pub(crate) struct SharedSleeps<const ALTERNATIVE: bool> {
     runtime: Runtime,
     start: Instant,
 }
@@ -105,14 +106,19 @@ pub(crate) struct SleepProducer {
     start: Instant,
 }
 
-impl SharedQueue for SharedSleeps {
+impl<const ALTERNATIVE: bool> SharedQueue for SharedSleeps<ALTERNATIVE> {
     type Producer = SleepProducer;
 
     const HAS_OWN_TIME: bool = true;
 
     fn with<R>(work: impl FnOnce(&mut Self) -> R) -> R {
         take_woken();
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build();
+        let mut builder = Builder::new_multi_thread();
+        #[cfg(tokio_unstable)]
+        if ALTERNATIVE {
+            builder.enable_alt_timer();
+        }
+        let runtime = builder.worker_threads(1).enable_time().build();
         work(&mut Self { runtime: runtime.expect("there is room for a thread"), start: Instant::now() })
     }
 
