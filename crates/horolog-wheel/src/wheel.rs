@@ -448,8 +448,8 @@ fn earlier(one: Option<Tick>, other: Tick) -> Option<Tick> {
     Some(one.map_or(other, |one| one.min(other)))
 }
 
-/// How far ahead entries are asked for.
-const ASKED_AHEAD: usize = 16;
+/// How far ahead entries are asked for: two lines each at most, a quarter of the nearest cache.
+const ASKED_AHEAD: usize = LARGE;
 
 /// Where the item of an armed entry stands, if that is known: not before now and not after the deadline, and so in one
 /// place only if those are less than the bits of a mark apart.

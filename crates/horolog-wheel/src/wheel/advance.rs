@@ -15,6 +15,9 @@ const WAKE_CRUMB: u64 = 1_024;
 /// Entries of a run from which on they are asked for together: with fewer the first is read before the asking is of use.
 const WORTH_ASKING: usize = 2;
 
+/// How many entries of the next tick are asked for a tick ahead; more gain nothing.
+const ASKED_OF_NEXT: usize = 16;
+
 impl Wheel {
     /// Moves time to `now` and appends to `due` what has become due, in ascending tick order, also over
     /// several calls; within a tick the order is not defined. An entry armed after its deadline counts for
@@ -221,17 +224,13 @@ impl Wheel {
     fn hand_out(&mut self, slab: &mut Slab, left: &mut usize, due: &mut impl FnMut(&mut Slab, u32, u32)) {
         self.take_due_run((*left).min(LARGE));
         *left -= self.run.len();
-        let asks = self.run.len() > WORTH_ASKING && slab.is_large();
-        if asks {
-            self.run.iter().take(ASKED_AHEAD).for_each(|item| slab.prefetch(item.slot()));
+        if self.run.len() > WORTH_ASKING && slab.is_large() {
+            self.run.iter().for_each(|item| slab.prefetch(item.slot()));
         }
         let run = core::mem::take(&mut self.run);
         let mut turn = Turn { wheel: self, rest: &run };
         while let [item, rest @ ..] = turn.rest {
             turn.rest = rest;
-            if let Some(later) = rest.get(ASKED_AHEAD - 1).filter(|_| asks) {
-                slab.prefetch(later.slot());
-            }
             if let Some(generation) = turn.wheel.take_due(slab, *item) {
                 due(slab, item.slot(), generation);
             }
@@ -354,7 +353,7 @@ impl Wheel {
                     .top(stack)
                     .iter()
                     .rev()
-                    .take(ASKED_AHEAD)
+                    .take(ASKED_OF_NEXT)
                     .for_each(|item| slab.prefetch(item.slot()));
             }
         }

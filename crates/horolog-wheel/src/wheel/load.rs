@@ -3,7 +3,9 @@
 //! # Asked for ahead
 //!
 //! From a million entries on, an insert waits for its cell to come from memory, new or not. In a batch the cells of the
-//! next sixteen are on their way while one is written. Nanoseconds an entry, one by one and in batches of 64:
+//! next 64 are on their way while one is written. Nanoseconds an entry, one by one and in batches of 64 (asked for sixteen
+//! ahead; with 64 a cancel takes 16 ns instead of 22 at ten million and 10 instead of 16 at a million, and the rest is as
+//! here):
 //!
 //! | | 1 000 | 100 000 | 1 000 000 | 10 000 000 |
 //! |---|---|---|---|---|
