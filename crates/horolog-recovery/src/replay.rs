@@ -3,6 +3,7 @@
 use horolog_state::snapshot::Replay;
 use horolog_state::{Lsn, State, codec};
 use horolog_storage::Storage;
+use horolog_wal::planted::{Bug, is_planted};
 use horolog_wal::{LogError, LogOptions, LogState, LogView, VisitError, read_anew, read_log_watched};
 
 use crate::error::RecoveryError;
@@ -138,7 +139,10 @@ fn replay_behind(
 
 /// Decodes a record and applies it, granting at once what it gives.
 pub(crate) fn apply(replay: &mut Replay, record: &horolog_wal::Record<'_>) -> Result<(), RecoveryError> {
-    let lsn = Lsn(record.lsn.0);
+    let lsn = match replay.state().applied() {
+        applied if is_planted(Bug::HoleSkipped) => Lsn(applied.0 + 1),
+        _ => Lsn(record.lsn.0),
+    };
     let (segment, offset) = (record.segment, record.offset);
     let decoded = match codec::decode(record.kind, record.body) {
         Ok(decoded) => decoded,

@@ -53,11 +53,21 @@ pub enum Bug {
     SnapshotAhead,
     /// After an error the log goes on behind what only the page cache has (rocksdb#12995).
     HealedBehindWritten,
+    /// A record that cannot be read ends its segment, and those of the next one are applied behind the hole (rocksdb#7701).
+    HoleSkipped,
+    /// Nobody looks whether a segment ends where the next one was linked (rocksdb#12918).
+    LinkUnchecked,
+    /// A batch may be written that is too large to be read (etcd#14025).
+    LimitReadOnly,
+    /// A length is used before anything is compared with it, and the program panics (tikv#17325).
+    LengthBelieved,
+    /// Who waits for the sync of another is not told that it failed (okaywal).
+    FollowersNotTold,
 }
 
 impl Bug {
-    /// All of them.
-    pub const ALL: [Self; 23] = [
+    /// All that a log with one thread can have; the others are for the loom models.
+    pub const ALL: [Self; 27] = [
         Self::TornTailRefused,
         Self::GapRefused,
         Self::NameNotSynced,
@@ -81,6 +91,10 @@ impl Bug {
         Self::SnapshotNotSynced,
         Self::SnapshotAhead,
         Self::HealedBehindWritten,
+        Self::HoleSkipped,
+        Self::LinkUnchecked,
+        Self::LimitReadOnly,
+        Self::LengthBelieved,
     ];
 }
 

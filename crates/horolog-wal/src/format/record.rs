@@ -60,6 +60,9 @@ impl<'a> RecordView<'a> {
         let head = bytes.first_chunk::<RECORD_HEADER_LEN>().ok_or(RecordFault::Header)?;
         let len = u32_at(head, 0).ok_or(RecordFault::Header)?;
         let end = RECORD_HEADER_LEN.checked_add(len as usize).ok_or(RecordFault::Length)?;
+        if is_planted(Bug::LengthBelieved) {
+            assert!(end <= bytes.len(), "a planted bug");
+        }
         let (record, rest) = bytes.split_at_checked(end).ok_or(RecordFault::Length)?;
         let body = record.get(RECORD_HEADER_LEN..).unwrap_or_default();
         let crc = u32_at(head, 8).ok_or(RecordFault::Header)?;

@@ -119,6 +119,9 @@ impl<'a> Scan<'a> {
         if header.codec != self.codec {
             return Err(Unknown::Codec(header.codec).into());
         }
+        if header.blocks() > 1 && is_planted(Bug::LimitReadOnly) {
+            return Err(Fault::Length.into());
+        }
         let len = header.blocks().checked_mul(u64::from(crate::format::BLOCK_LEN)).ok_or(Fault::Length)?;
         let bytes = usize::try_from(len).ok().and_then(|len| rest.get(..len)).ok_or(Fault::Length)?;
         Ok((header, crc, bytes))

@@ -26,6 +26,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 use std::time::Duration;
 
+use horolog_wal::planted::{Bug, is_planted};
+
 use crate::machine::Level;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 
@@ -253,7 +255,10 @@ impl<H: Heart, O: Outside<H>> Shell<H, O> {
             self.keep_wake.notify_one();
         }
         if let Some(positions) = follow_up.moved {
-            self.gates.open(positions);
+            self.gates.open(Positions {
+                failed: positions.failed && !is_planted(Bug::FollowersNotTold),
+                ..positions
+            });
         }
         if follow_up.kick_timer {
             self.outside.kick_timer();

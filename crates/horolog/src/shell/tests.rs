@@ -531,3 +531,27 @@ fn a_failure_wakes_futures() {
         assert!(answer == Some(Err(Failed)) || was_woken, "a future was left asleep");
     });
 }
+
+/// The program that plants bugs does what threads do one after the other, and cannot find this one.
+#[cfg(all(loom, horolog_planted))]
+mod planted {
+    use horolog_wal::planted::{Bug, plant};
+
+    #[test]
+    #[ignore = "it has a bug, and a deadlock in a model ends the process: the test below runs it in another one"]
+    fn a_failed_sync_is_not_told() {
+        plant(Some(Bug::FollowersNotTold));
+        super::a_failed_sync_is_told_to_everybody();
+    }
+
+    #[test]
+    fn who_is_not_told_of_a_failed_sync_is_found_waiting_for_ever() {
+        let name = "shell::tests::planted::a_failed_sync_is_not_told";
+        let program = std::env::current_exe().expect("a test is a program");
+        let found =
+            std::process::Command::new(program).args([name, "--exact", "--ignored", "--nocapture"]).output();
+        let found = found.expect("it can be run again");
+        let told = String::from_utf8_lossy(&found.stderr);
+        assert!(!found.status.success() && told.contains("deadlock"), "{told}");
+    }
+}

@@ -1,11 +1,16 @@
 //! Damage to an image: rot, files of another size, life or log, and every slot of META.
 
+use std::sync::Arc;
+
 use horolog_sim::{Rng, SimDisk};
 use horolog_storage::Storage;
 
 use super::faults::{file_name, pick};
 
 const BLOCK: usize = 4096;
+
+/// So many ways there are. Several of them stand for META.
+pub(crate) const HOWS: u32 = 15;
 
 /// One damage, in numbers that wrap around what is there.
 #[derive(Clone, Copy, Debug)]
@@ -18,30 +23,39 @@ pub(crate) struct Damage {
     pub(crate) stay: bool,
 }
 
+/// Directories from which files come.
+#[derive(Clone, Copy)]
+pub(crate) struct Others<'a> {
+    /// Earlier images of the same.
+    pub(crate) past: &'a [Arc<SimDisk>],
+    /// Another log.
+    pub(crate) foreign: &'a SimDisk,
+    /// The same log, gone on in another way since one of those images.
+    pub(crate) twin: &'a SimDisk,
+}
+
 /// What a damage did.
 pub(crate) struct Done {
     pub(crate) class: &'static str,
     /// It left a file behind that nobody will remove.
     pub(crate) strange: bool,
+    /// It brought stamps that were never true of this log.
+    pub(crate) deceives: bool,
 }
 
 impl Done {
     fn of(class: &'static str) -> Self {
-        Self { class, strange: true }
+        Self { class, strange: true, deceives: false }
     }
 }
 
 impl Damage {
-    /// Damages the image. `past` are earlier images of the directory, `foreign` is a directory of another log.
-    pub(crate) fn apply(
-        &self,
-        disk: &SimDisk,
-        past: &[std::sync::Arc<SimDisk>],
-        foreign: &SimDisk,
-    ) -> Option<Done> {
+    /// Damages the image.
+    pub(crate) fn apply(&self, disk: &SimDisk, others: &Others<'_>) -> Option<Done> {
+        let Others { past, foreign, twin } = *others;
         let name = file_name(disk, self.file)?;
         let segment = segment_name(disk, self.file);
-        match self.how % 14 {
+        match self.how % HOWS {
             0 => self.flip(disk, &name),
             1 => self.burst(disk, &name, 4),
             2 => self.burst(disk, &name, 512),
@@ -54,6 +68,7 @@ impl Damage {
             9 => self.bring(disk, pick(past, self.with)?.as_ref(), "F16 an older file"),
             10 => self.older_file(disk, pick(past, self.with)?.as_ref(), &name),
             11 => self.stale_block(disk, &segment?),
+            12 => self.of_a_twin(disk, twin),
             _ => self.slots(disk),
         }
     }
@@ -123,6 +138,15 @@ impl Damage {
         Some(Done::of(class))
     }
 
+    /// A segment of a copy of the directory that was used as well: identity and number are right.
+    fn of_a_twin(&self, disk: &SimDisk, twin: &SimDisk) -> Option<Done> {
+        let differs = |name: &String| disk.bytes(name).is_some_and(|was| twin.bytes(name) != Some(was));
+        let names: Vec<_> = segment_names(twin).filter(differs).collect();
+        let name = pick(&names, self.file)?;
+        disk.put(&name, &twin.bytes(&name)?);
+        Some(Done { deceives: true, ..Done::of("F16 a segment of a copy that went its own way") })
+    }
+
     fn older_file(&self, disk: &SimDisk, past: &SimDisk, name: &str) -> Option<Done> {
         disk.put(name, &past.bytes(name)?);
         Some(Done::of("F16 an older epoch of a file"))
@@ -157,7 +181,7 @@ impl Damage {
             1 => "F22 one slot of META",
             _ => "F22 several slots of META",
         };
-        Some(Done { class, strange: false })
+        Some(Done { strange: false, ..Done::of(class) })
     }
 }
 
@@ -167,8 +191,11 @@ fn remove(disk: &SimDisk, name: &str) -> Option<Done> {
 }
 
 fn segment_name(disk: &SimDisk, nth: u32) -> Option<String> {
-    let names = disk.files().into_iter().map(|(name, _)| name);
-    pick(&names.filter(|name| name.ends_with(".wal")).collect::<Vec<_>>(), nth)
+    pick(&segment_names(disk).collect::<Vec<_>>(), nth)
+}
+
+fn segment_names(disk: &SimDisk) -> impl Iterator<Item = String> {
+    disk.files().into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".wal"))
 }
 
 /// Up to the last byte that is not zero.

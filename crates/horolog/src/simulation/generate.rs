@@ -5,6 +5,7 @@
 
 use horolog_sim::Rng;
 
+use super::damage::HOWS;
 use super::step::Step;
 
 /// Classes of faults that a run may have.
@@ -331,7 +332,7 @@ impl Taste {
     }
 
     fn damage(&mut self) -> Step {
-        let (how, file) = (self.number(14), self.any());
+        let (how, file) = (self.number(HOWS.into()), self.any());
         Step::Damage { how, file, at: self.any(), with: self.any(), stay: self.number(2) }
     }
 

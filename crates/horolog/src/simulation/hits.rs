@@ -6,7 +6,7 @@ use horolog_storage::Op;
 use super::world::World;
 
 /// The effects that runs can reach. F1 to F22 are the classes of the study of crashes; each is here.
-pub(crate) const HITS: [&str; 50] = [
+pub(crate) const HITS: [&str; 51] = [
     "F1 halt after a change",
     "F2 torn sector",
     "F3 a later sector without an earlier one",
@@ -37,6 +37,7 @@ pub(crate) const HITS: [&str; 50] = [
     "F14 refused as if there were no room",
     "F15 refused operation on names",
     "F16 a file of another log",
+    "F16 a segment of a copy that went its own way",
     "F16 an older epoch of a file",
     "F16 an older file",
     "F16 duplicated",

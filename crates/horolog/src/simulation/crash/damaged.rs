@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use horolog_recovery::recover;
 use horolog_sim::SimDisk;
-use horolog_state::Lsn;
+use horolog_state::{Lsn, Request, When};
+use horolog_storage::Storage;
 
 use super::super::Node;
 use super::super::anatomy::{Anatomy, Must};
+use super::super::damage::Others;
 use super::super::faults::{Armed, Lie};
 use super::super::node::NotOpened;
 use super::super::second_reader::Place;
@@ -15,6 +17,7 @@ use super::super::verdict::{Checked, Invariant};
 use super::super::world::World;
 use super::Promise;
 use crate::shell::{Hand, Heart};
+use crate::timer::Durability;
 
 impl World {
     /// F7, F16, F17, F22. I14: what nothing hangs on is survived, what is needed is refused, and whatever is read is no less than
@@ -24,11 +27,12 @@ impl World {
             return Ok(known);
         }
         let fork = Arc::new(self.disk.process_kill());
-        let foreign = self.foreign();
+        let (foreign, twin) = (self.foreign(), self.twin());
+        let others = Others { past: &self.past, foreign: &foreign, twin: &twin };
         let mut done = Vec::new();
         for damage in &armed.damages {
             let before = fork.image_hash();
-            let one = damage.apply(&fork, &self.past, &foreign).filter(|_| fork.image_hash() != before);
+            let one = damage.apply(&fork, &others).filter(|_| fork.image_hash() != before);
             one.iter().for_each(|one| self.counts.fault(one.class));
             done.extend(one);
         }
@@ -38,7 +42,7 @@ impl World {
         let must = Anatomy::of(&intact).must(&disk, &fork);
         let intact_valid = intact.report.valid;
         let exact = (must == Must::Open).then_some(intact_valid);
-        let several = done.len() > 1 || self.scarred;
+        let several = done.len() > 1 || self.scarred || first.deceives;
         let (may_refuse, doubtful) = (must != Must::Open, Some(Place::of(&disk, &fork)));
         let found =
             self.judge(&fork, Promise { exact, may_refuse, several, doubtful, ..Promise::NOTHING })?;
@@ -72,6 +76,7 @@ impl World {
         match valid {
             Some(valid) if writable && done.len() == 1 && armed.damages.iter().all(|it| it.stay) => {
                 self.strange |= first.strange;
+                self.scarred |= first.deceives;
                 if valid < known {
                     self.past.clear();
                 }
@@ -85,13 +90,32 @@ impl World {
     /// A directory of another log.
     fn foreign(&self) -> Arc<SimDisk> {
         let disk = Arc::new(SimDisk::new(self.sizes.seed ^ 0xF0E1_6000));
-        let opened = Node::open(&disk, self.sizes.machine, &self.sizes.log, self.times());
-        if let Ok((mut node, _)) = opened {
-            let now = node.timelines.now(self.times());
+        self.live_on(&disk, 0);
+        disk
+    }
+
+    /// A copy of an earlier image that was opened and used: its segments have the numbers of ours and salts of their own.
+    fn twin(&self) -> Arc<SimDisk> {
+        let disk = Arc::new(self.past.first().unwrap_or(&self.disk).process_kill());
+        // Else the copy would draw a salt of ours: more than all our openings did.
+        let _ = disk.entropy(&mut [0; 4096]);
+        self.live_on(&disk, 40);
+        disk
+    }
+
+    /// An opening, and so many timers.
+    fn live_on(&self, disk: &Arc<SimDisk>, timers: u32) {
+        let opened = Node::open(disk, self.sizes.machine, &self.sizes.log, self.times());
+        let Ok((mut node, _)) = opened else { return };
+        let now = node.timelines.now(self.times());
+        for nth in 0..=timers {
             while let Some(job) = Heart::take_job(&mut node.machine, Hand::Log, now) {
                 node.finish(job, now);
             }
+            if nth < timers {
+                let request = Request::new(When::After { delay_ns: u128::from(nth) });
+                let _ = node.machine.schedule(&request, Durability::Synced, &now);
+            }
         }
-        disk
     }
 }
