@@ -2,7 +2,10 @@
 //!
 //! What the undamaged directory proves is D. Damage may take what lies behind D (the window of `docs/durability.md`), and
 //! never in silence what lies before it. Where nothing or everything hangs on a byte ([`Anatomy`]), opening it with everything or
-//! refusing it is demanded. Where a block is zero or a write is lost, a second reader has to say the same.
+//! refusing it is demanded. Where what is left decides, and where a block is zero or a write is lost, a second reader has to say the
+//! same.
+
+use std::sync::Arc;
 
 use horolog_recovery::recover;
 use horolog_sim::{Fate, Fault, SimDisk, Trigger};
@@ -16,7 +19,7 @@ use super::ledger::{Breach, Ledger};
 use super::operation::Operation;
 use super::process::{Life, log_options};
 use super::reading::{Reading, Times, read};
-use super::report::{Verdicts, Violation};
+use super::report::{Came, Matrix, Violation};
 
 const SECTOR: usize = horolog_sim::SECTOR_LEN;
 const BLOCK: usize = BLOCK_LEN as usize;
@@ -25,7 +28,7 @@ const BLOCK: usize = BLOCK_LEN as usize;
 #[derive(Debug)]
 pub(super) struct Damage<'a> {
     plan: &'a Enumeration,
-    pub(super) verdicts: Verdicts,
+    pub(super) matrix: Matrix,
 }
 
 /// A log at rest.
@@ -48,7 +51,7 @@ impl Rest {
 
 impl<'a> Damage<'a> {
     pub(super) fn new(plan: &'a Enumeration) -> Self {
-        Self { plan, verdicts: Verdicts::default() }
+        Self { plan, matrix: Matrix::default() }
     }
 
     pub(super) fn sequence(&mut self, sequence: &[Operation]) -> Result<(), Box<Violation>> {
@@ -81,7 +84,7 @@ impl<'a> Damage<'a> {
             let disk = rest.disk.fork();
             disk.put(name, &zeroed);
             let must = rest.anatomy.must(&rest.disk, &disk);
-            let judged = second(&disk).and_then(|()| self.judge(rest, &disk, must));
+            let judged = self.judge(rest, &disk, must).and_then(|()| second(&disk));
             judged.map_err(|it| it.before(|| format!("block {block} of {name} is zero")))?;
         }
         Ok(())
@@ -98,56 +101,74 @@ impl<'a> Damage<'a> {
     fn lose_write(&mut self, rest: &Rest, sequence: &[Operation], nth: u64) -> Result<(), Box<Violation>> {
         let disk = self.plan.disk();
         disk.inject(Fault::LostWrite, Trigger::after(nth));
-        let told = |it: Box<Violation>| it.before(|| format!("write {nth} is lost"));
-        match self.plan.live_on(disk, sequence, false) {
-            // An opening in the midst of the sequence has noticed it.
-            Err(breach) if breach.refused => self.verdicts.refused += 1,
-            Err(breach) => return Err(told(breach.into())),
+        let judged = match self.plan.live_on(Arc::clone(&disk), sequence, false) {
+            Err(breach) if breach.refused => self.refused_midway(&disk),
+            Err(breach) => Err(breach.into()),
             // What is written may hang on what is read on the way: this run has a ledger of its own.
             Ok(Life { disk, ledger, .. }) => {
                 let proven = rest.reading.proven().min(ledger.last());
                 let disk = disk.crash(&mut |_| Fate::Applied);
-                let judged = second(&disk).and_then(|()| self.judge_by(&ledger, proven, &disk).map(drop));
-                judged.map_err(told)?;
+                let came = came_of(&disk, &ledger, proven);
+                self.verdict(&disk, Must::Either, came)
             }
-        }
-        Ok(())
+        };
+        judged.map_err(|it| it.before(|| format!("write {nth} is lost")))
+    }
+
+    /// An opening or a reader in the midst of a sequence refused the directory: rightly, if a second reader does.
+    fn refused_midway(&mut self, disk: &SimDisk) -> Result<(), Box<Violation>> {
+        let came = match recover(disk, &log_options()) {
+            Ok(found) => Err(Breach::of("I15", format_args!("refused, and read to {}", found.report.valid))),
+            Err(error) => Err(Breach::refused("I14", error)),
+        };
+        self.verdict(disk, Must::Either, came)
     }
 
     fn judge(&mut self, rest: &Rest, disk: &SimDisk, must: Must) -> Result<(), Box<Violation>> {
-        let valid = self.judge_by(&rest.ledger, rest.reading.proven(), disk)?;
-        let breach = match must {
-            Must::Refuse if valid.is_some() => "it is not what was written, and nobody has noticed",
-            Must::Open if valid != Some(rest.reading.valid()) => "nothing hangs on it, and not all is there",
-            _ => return Ok(()),
-        };
-        Err(Breach::of("V", breach).into())
+        let came = came_of(disk, &rest.ledger, rest.reading.proven());
+        let all = rest.reading.valid();
+        let came = came.and_then(|valid| match must {
+            Must::Open if valid != all => {
+                Err(Breach::of("V", format_args!("nothing hangs on it, and {valid} of {all} is read")))
+            }
+            _ => Ok(valid),
+        });
+        self.verdict(disk, must, came)
     }
 
-    /// How far it is read; `None` if it is refused.
-    fn judge_by(
+    /// Counts what came of it and says whether it may.
+    fn verdict(
         &mut self,
-        ledger: &Ledger,
-        proven: u64,
         disk: &SimDisk,
-    ) -> Result<Option<u64>, Box<Violation>> {
-        match read(disk, ledger, Times::Once) {
-            Err(breach) if breach.refused => {
-                self.verdicts.refused += 1;
-                Ok(None)
+        must: Must,
+        came: Result<u64, Breach>,
+    ) -> Result<(), Box<Violation>> {
+        let (came, breach) = match came {
+            Ok(_) => (Came::Right, None),
+            Err(breach) if breach.refused => (Came::Refused, Some(breach)),
+            Err(breach) => (Came::Wrong, Some(breach)),
+        };
+        self.matrix.count(must, came);
+        match (must, came, breach) {
+            (Must::Refuse, Came::Right, _) => {
+                Err(Breach::of("V", "it is not what was written, and nobody has noticed").into())
             }
-            Err(breach) => Err(breach.into()),
-            Ok(reading) if reading.valid() < proven => {
-                let what = format_args!("{proven} is proven, and {} is read", reading.valid());
-                Err(Breach::of("D", what).into())
-            }
-            Ok(reading) => {
-                ledger.check(reading.valid(), reading.fingerprint)?;
-                self.verdicts.right += 1;
-                Ok(Some(reading.valid()))
-            }
+            (Must::Open, _, Some(breach)) | (_, Came::Wrong, Some(breach)) => Err(breach.into()),
+            (Must::Either, ..) => second(disk),
+            _ => Ok(()),
         }
     }
+}
+
+/// How far it is read, if that is what was written and all that was proven.
+fn came_of(disk: &SimDisk, ledger: &Ledger, proven: u64) -> Result<u64, Breach> {
+    let reading = read(disk, ledger, Times::Once)?;
+    let valid = reading.valid();
+    if valid < proven {
+        return Err(Breach::of("D", format_args!("{proven} is proven, and {valid} is read")));
+    }
+    ledger.check(valid, reading.fingerprint)?;
+    Ok(valid)
 }
 
 /// Two readers say the same.

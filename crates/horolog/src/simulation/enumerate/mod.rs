@@ -47,11 +47,13 @@ use horolog_sim::{Pattern, SimDisk};
 
 pub use ledger::Breach;
 pub use operation::{NoOperation, Operation};
-pub use report::{DEPTH_MAX, Tally, Verdicts, Violation};
+pub use report::{DEPTH_MAX, Matrix, Tally, Violation};
 
+use super::anatomy::Must;
 use damage::Damage;
 use operation::sequences;
 use process::{Life, Process};
+use report::Came;
 use search::Search;
 
 /// What is to be enumerated.
@@ -147,15 +149,17 @@ impl Enumeration {
         let depth = self.depth.min(u32::try_from(DEPTH_MAX).unwrap_or(u32::MAX));
         let mut search = Search::new(self, depth);
         let mut damage = Damage::new(self);
-        let verdict = search.sequence(sequence).map_err(|it| counted(it, &mut search.tally.crashes));
-        let verdict = match verdict {
-            Ok(()) if self.damage => {
-                damage.sequence(sequence).map_err(|it| counted(it, &mut damage.verdicts))
+        let verdict = match search.sequence(sequence) {
+            Ok(()) if self.damage => damage.sequence(sequence),
+            Err(violation) => {
+                let came = if violation.breach.refused { Came::Refused } else { Came::Wrong };
+                search.tally.crashes.count(Must::Open, came);
+                Err(violation)
             }
-            verdict => verdict,
+            done => done,
         };
         let mut tally = search.tally;
-        tally.damage = damage.verdicts;
+        tally.damage = damage.matrix;
         let named = |it: Box<Violation>| Box::new(Violation { sequence: sequence.to_vec(), ..*it });
         (tally, verdict.map_err(named))
     }
@@ -191,12 +195,6 @@ impl Enumeration {
 fn take<'a>(sequences: &'a [Vec<Operation>], next: &AtomicUsize) -> Option<(usize, &'a [Operation])> {
     let at = next.fetch_add(1, Ordering::Relaxed);
     sequences.get(at).map(|sequence| (at, &sequence[..]))
-}
-
-fn counted(violation: Box<Violation>, verdicts: &mut Verdicts) -> Box<Violation> {
-    let count = if violation.breach.refused { &mut verdicts.refused } else { &mut verdicts.wrong };
-    *count += 1;
-    violation
 }
 
 fn collect(

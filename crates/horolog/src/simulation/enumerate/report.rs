@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::super::anatomy::Must;
 use super::ledger::Breach;
 use super::operation::{Operation, typed};
 use super::table::{ROWS, TABLE};
@@ -9,15 +10,48 @@ use super::table::{ROWS, TABLE};
 /// Crashes in a row at most: the first, one in the opening after it, one in the opening after that.
 pub const DEPTH_MAX: usize = 3;
 
-/// Verdicts, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verdicts {
+/// What came of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
     /// Opened, with everything that was promised.
-    pub right: u64,
-    /// Refused.
-    pub refused: u64,
+    Right,
+    Refused,
     /// Opened, with less or with something else.
-    pub wrong: u64,
+    Wrong,
+}
+
+/// What has to come of a state, a row each, against what came of it: opened right, refused, opened wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Matrix([[u64; 3]; 3]);
+
+impl Matrix {
+    pub(super) fn count(&mut self, must: Must, came: Came) {
+        let row = self.0.get_mut(must as usize);
+        row.and_then(|row| row.get_mut(came as usize)).into_iter().for_each(|cell| *cell += 1);
+    }
+
+    /// The rows, by what has to come of a state.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, [u64; 3])> {
+        ["must open", "either", "must be refused"].into_iter().zip(self.0)
+    }
+
+    /// What must open, and was refused.
+    #[must_use]
+    pub fn false_alarms(&self) -> u64 {
+        let [[_, refused, _], _, _] = self.0;
+        refused
+    }
+
+    /// What must be refused, and was opened; and whatever was opened with less than was promised, or with something else.
+    #[must_use]
+    pub fn false_accepts(&self) -> u64 {
+        let [[_, _, less], [_, _, doubtful], [opened, _, wrong]] = self.0;
+        less + doubtful + opened + wrong
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(row, other)| add_all(row, other));
+    }
 }
 
 /// What was counted over some sequences.
@@ -38,16 +72,16 @@ pub struct Tally {
     /// The most choices that a crash had.
     pub choices_max: usize,
     /// Crashes only.
-    pub crashes: Verdicts,
+    pub crashes: Matrix,
     /// Damage.
-    pub damage: Verdicts,
+    pub damage: Matrix,
     /// How often each row of the crash table was reached.
     pub rows: [u64; ROWS],
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        let (zeros, none) = ([0; DEPTH_MAX], Verdicts::default());
+        let (zeros, none) = ([0; DEPTH_MAX], Matrix::default());
         Self {
             sequences: 0,
             moments: zeros,
@@ -60,14 +94,6 @@ impl Default for Tally {
             damage: none,
             rows: [0; ROWS],
         }
-    }
-}
-
-impl Verdicts {
-    fn add(&mut self, other: &Self) {
-        self.right += other.right;
-        self.refused += other.refused;
-        self.wrong += other.wrong;
     }
 }
 

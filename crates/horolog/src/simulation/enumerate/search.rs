@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use horolog_sim::{Blank, Crash, Fate, SimDisk};
 
+use super::super::anatomy::Must;
 use super::Enumeration;
 use super::ledger::{Breach, Ledger};
 use super::moment::{Moment, Step};
@@ -27,7 +28,7 @@ use super::operation::Operation;
 use super::process::{Life, Process};
 use super::reading::{Reading, Times, check_rewrites, check_tidy, read};
 use super::remains::{Fates, Remains, crashed, every_byte};
-use super::report::{DEPTH_MAX, Tally, Violation};
+use super::report::{Came, DEPTH_MAX, Tally, Violation};
 use super::table::{Seen, TABLE};
 
 type Verdict<T = ()> = Result<T, Box<Violation>>;
@@ -224,7 +225,7 @@ impl<'a> Search<'a> {
         for (count, (_, is_reached)) in self.tally.rows.iter_mut().zip(TABLE) {
             *count += u64::from(is_reached(&seen));
         }
-        self.tally.crashes.right += 1;
+        self.tally.crashes.count(Must::Open, Came::Right);
         Ok(reading)
     }
 
