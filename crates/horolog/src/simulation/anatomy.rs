@@ -32,6 +32,10 @@ pub(crate) enum Must {
     Refuse,
 }
 
+pub(crate) fn snapshot_name(id: u64) -> String {
+    format!("snap-{id:016x}.img")
+}
+
 /// A segment of the log.
 #[derive(Debug)]
 struct Part {
@@ -67,7 +71,7 @@ impl Anatomy {
             uuid: log.uuid,
             bad_slots: log.meta_bad_slots,
             segments: segments.collect(),
-            snapshots: snapshots.map(|id| format!("snap-{id:016x}.img")).collect(),
+            snapshots: snapshots.map(snapshot_name).collect(),
             is_whole: log.first_lsn.0 <= 1,
         }
     }

@@ -16,9 +16,10 @@ use horolog_recovery::{Recovered, RecoveryError, recover, verify};
 use horolog_sim::{Blank, Crash, Fate, NameOrder, Pending, Place, Rng, SimDisk};
 use horolog_state::Lsn;
 use horolog_storage::Storage;
-use horolog_wal::{LogError, VisitError};
+use horolog_wal::{LogError, LogOptions, VisitError};
 
 use super::Node;
+use super::anatomy::snapshot_name;
 use super::evidence::{is_unlisted, proven};
 use super::faults::{Armed, Cut, Lie};
 use super::model::ms;
@@ -321,6 +322,7 @@ impl World {
             format!("read to {valid}, and to {:?} before", promise.exact)
         })?;
         self.must_be_known(&found)?;
+        self.must_be_replayed(disk, &found)?;
         let dense = dense(&found);
         self.must(dense, Invariant::I5, || "LSNs are not dense".into())?;
         rows::after(self, disk, &found);
@@ -335,6 +337,24 @@ impl World {
             None => valid == Lsn::ZERO && found.state.is_empty(),
         };
         self.must(known, Invariant::I2, || format!("the state at {valid} is none that ever was"))
+    }
+
+    /// I12: without any snapshot it is the same state, as long as the log has its beginning.
+    fn must_be_replayed(&mut self, disk: &SimDisk, found: &Recovered<'_>) -> Checked {
+        if found.report.snapshot.is_none() || found.log.first_lsn.0 > 1 {
+            return Ok(());
+        }
+        let fork = disk.process_kill();
+        let removed = found.log.snapshots().try_for_each(|it| fork.remove(&snapshot_name(it.id)));
+        // Nobody else is there: what is gone is not waited for.
+        let alone = LogOptions { has_lock: true, ..self.sizes.log.clone() };
+        let replayed = removed.is_ok().then(|| recover(&fork, &alone));
+        let same = |it: &Recovered<'_>| {
+            it.report.snapshot.is_none() && Print::of(&it.state) == Print::of(&found.state)
+        };
+        self.must(matches!(&replayed, Some(Ok(it)) if same(it)), Invariant::I12, || {
+            "all records of the log give another state than the snapshot and those behind it".into()
+        })
     }
 
     /// Opens what was judged, and nothing stands in its way. I15: it opens. I13: nothing is there but what the log needs.

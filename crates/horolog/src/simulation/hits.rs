@@ -6,7 +6,7 @@ use horolog_storage::Op;
 use super::world::World;
 
 /// The effects that runs can reach. F1 to F22 are the classes of the study of crashes; each is here.
-pub(crate) const HITS: [&str; 51] = [
+pub(crate) const HITS: [&str; 57] = [
     "F1 halt after a change",
     "F2 torn sector",
     "F3 a later sector without an earlier one",
@@ -35,7 +35,13 @@ pub(crate) const HITS: [&str; 51] = [
     "F13 failed sync, told by the next",
     "F14 no room",
     "F14 refused as if there were no room",
-    "F15 refused operation on names",
+    "F15 a file that is not found",
+    "F15 failed operation on names",
+    "F15 failed rename",
+    "F15 failed sync of the directory",
+    "F15 no permission",
+    "F15 read-only file system",
+    "F15 too many open files",
     "F16 a file of another log",
     "F16 a segment of a copy that went its own way",
     "F16 an older epoch of a file",
@@ -102,7 +108,13 @@ fn class_of_refusal(op: Op, errno: Errno) -> &'static str {
         (Op::Read, _) => "F8 a read that fails",
         (_, Errno::Full | Errno::Quota | Errno::TooLarge) => "F14 refused as if there were no room",
         (Op::Write, _) => "F12 failed write",
-        _ => "F15 refused operation on names",
+        (_, Errno::TooManyOpen) => "F15 too many open files",
+        (_, Errno::NoAccess) => "F15 no permission",
+        (_, Errno::ReadOnly) => "F15 read-only file system",
+        (_, Errno::NotFound) => "F15 a file that is not found",
+        (Op::Rename, _) => "F15 failed rename",
+        (Op::SyncDir, _) => "F15 failed sync of the directory",
+        _ => "F15 failed operation on names",
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) enum Invariant {
     I10,
     /// Who only reads changes nothing.
     I11,
+    /// A snapshot and the records behind it give what all records give.
+    I12,
     /// Files are bounded, and none stays open.
     I13,
     /// A crash is never refused, and damage of what is proven durable always.
@@ -56,6 +58,7 @@ impl Invariant {
             Self::I9 => "I9 no Ok after a failed sync",
             Self::I10 => "I10 full disk",
             Self::I11 => "I11 reading changes nothing",
+            Self::I12 => "I12 a snapshot gives what all records give",
             Self::I13 => "I13 bounded files, no leak",
             Self::I14 => "I14 no false alarm, no false accept",
             Self::I15 => "I15 verify agrees with open",
