@@ -115,7 +115,7 @@ impl<'a, 's> Walk<'a, 's> {
     }
 
     /// Rule 1.
-    fn header_at(&self, block: u32) -> Option<BatchHeader> {
+    pub(super) fn header_at(&self, block: u32) -> Option<BatchHeader> {
         let begin = block as usize * BLOCK;
         let bytes = self.segment.bytes.get(begin..begin + 64)?;
         let context = [&self.segment.context[..], &block.to_le_bytes()].concat();

@@ -43,6 +43,13 @@ pub(super) fn read_meta(files: &Files) -> Result<(Meta, u32), End> {
     newest.map(|meta| (meta, bad_slots)).ok_or(Refusal::MetaDamaged.into())
 }
 
+/// The valid slots of META, as far as they are of this version.
+pub(super) fn slots_of(bytes: &[u8]) -> Vec<Meta> {
+    let places = (0..).zip(bytes.chunks_exact(BLOCK).take(4));
+    let framed = places.filter(|(_, slot)| is_framed(slot, b"HOROMETA") && u16_at(slot, 8) == 0);
+    framed.filter_map(|(place, slot)| slot_of(slot, place)).collect()
+}
+
 fn is_of_a_log(name: &str) -> bool {
     id_in(name).or(snapshot_id_in(name)).is_some()
 }

@@ -8,6 +8,7 @@
 mod batches;
 mod bytes;
 mod meta;
+mod pieces;
 mod segments;
 mod snapshot;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 
 use batches::{CLEAN, LinkBody, Walk};
 use meta::{Meta, read_meta};
+pub use pieces::{SegmentFile, listed, witnesses};
 use segments::{Segment, Segments, check_list, find_head, follow_links, read_headers};
 pub use snapshot::{Extras, Globals, Recurrence, Sections, Slot, Snapshot, Terms, Timer};
 

@@ -54,7 +54,7 @@ pub(super) fn read_headers<'a>(files: &'a Files, meta: &Meta) -> Result<Segments
 }
 
 /// A segment whose header has the right frame and is of this version: what it says, if all of that is right.
-fn segment_of<'a>(id: u64, block: &[u8], bytes: &'a [u8]) -> Option<Segment<'a>> {
+pub(super) fn segment_of<'a>(id: u64, block: &[u8], bytes: &'a [u8]) -> Option<Segment<'a>> {
     let blocks = u32_at(block, 60);
     let is_blank = |from: usize, to: usize| block[from..to].iter().all(|byte| *byte == 0);
     let fits = u32_at(block, 12) == 4096

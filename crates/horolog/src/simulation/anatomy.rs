@@ -13,11 +13,15 @@
 //! | the same, where a batch goes on that a crash had taken: an older life's bytes | by what is there then |
 //! | a segment's name on a file that was not there | by its header |
 //!
+//! Roles and ends are those that the log's own reader gave of the sound directory, when a second reader had said the same of it. What
+//! became of its bytes is seen with that one's eyes ([`horolog_sim::decoder`]).
+//!
 //! The last four say [`Must::Either`]: no part of the page promises the one or the other of all of them.
 
 use horolog_recovery::Recovered;
 use horolog_sim::SimDisk;
-use horolog_wal::{BLOCK_LEN, BatchHeader, Context, SegmentHeader, SegmentRole};
+use horolog_sim::decoder::SegmentFile;
+use horolog_wal::{BLOCK_LEN, SegmentRole};
 
 const BLOCK: usize = BLOCK_LEN as usize;
 
@@ -127,15 +131,10 @@ impl Anatomy {
         let part = self.segments.iter().find(|part| part.name == name);
         let Some(part) = part.filter(|part| part.role != SegmentRole::Unlisted) else {
             // A header that is not damaged says whose file it is, and whose it says counts.
-            let header =
-                is.and_then(|is| is.get(..BLOCK)).and_then(|block| SegmentHeader::decode(block).ok());
-            let is_named = |header: &SegmentHeader| name == format!("seg-{:016x}.wal", header.segment_id);
-            return match header.filter(is_named) {
-                Some(header) if header.uuid == self.uuid => Must::Either,
-                Some(header) if is.is_some_and(|is| is.len() as u64 == header.capacity_bytes()) => {
-                    Must::Refuse
-                }
-                _ => Must::Open,
+            return match is.and_then(|is| SegmentFile::of(name, is)) {
+                Some(file) if file.uuid() == self.uuid => Must::Either,
+                Some(_) => Must::Refuse,
+                None => Must::Open,
             };
         };
         let Some((was, is)) = was.zip(is).filter(|(was, is)| was.len() == is.len()) else {
@@ -150,13 +149,8 @@ impl Anatomy {
 impl Part {
     /// A batch begins behind what counted, in a segment that can go on.
     fn goes_on(&self, is: &[u8]) -> bool {
-        let header = is.get(..BLOCK).and_then(|block| SegmentHeader::decode(block).ok());
-        let next = (self.role != SegmentRole::Linked).then(|| is.get(self.end..)).flatten();
-        let block = u32::try_from(self.end / BLOCK).unwrap_or(u32::MAX);
-        let begins = |(header, next): (SegmentHeader, &[u8])| {
-            BatchHeader::decode(next, &Context::of(&header), block).is_ok()
-        };
-        header.zip(next).is_some_and(begins)
+        let file = SegmentFile::of(&self.name, is).filter(|_| self.role != SegmentRole::Linked);
+        file.is_some_and(|file| file.has_header_at(self.end))
     }
 
     /// What has to come of it if this byte of it changes.

@@ -1,4 +1,4 @@
-//! What an image of the directory proves, found without the log's own reading: the oracle for damage.
+//! What an image of the directory proves, seen with the second reader's eyes ([`horolog_sim::decoder`]): the oracle for damage.
 //!
 //! Of every block of every segment that holds an intact batch header the stamp counts, wherever it stands, and of META the
 //! witness of every intact slot. All of these were true when they were written, so no opening may show less.
@@ -7,21 +7,12 @@
 //! that no LINK leads to, says nothing. Then only what META lists counts.
 
 use horolog_sim::SimDisk;
-use horolog_wal::{BatchHeader, Context, Meta, SegmentHeader};
-
-const BLOCK: usize = 4096;
+use horolog_sim::decoder::{SegmentFile, listed, witnesses};
 
 /// Whether META, as it would be read, does not list a file.
 pub(crate) fn is_unlisted(disk: &SimDisk, name: &str) -> bool {
-    let bytes = disk.bytes("META").unwrap_or_default();
-    let slots = bytes.chunks(BLOCK).enumerate().filter_map(|(at, slot)| Meta::decode(slot, at).ok());
-    let meta = slots.max_by_key(|meta| meta.seq);
-    let lists = |meta: Meta| meta.listed.iter().any(|listed| name == segment_name(listed.segment_id));
-    name != "META" && !meta.is_some_and(lists)
-}
-
-fn segment_name(id: u64) -> String {
-    format!("seg-{id:016x}.wal")
+    let listed = listed(&disk.bytes("META").unwrap_or_default());
+    name != "META" && !listed.iter().any(|id| name == format!("seg-{id:016x}.wal"))
 }
 
 /// The highest LSN that the image proves durable; files that `doubtful` names do not count.
@@ -29,31 +20,10 @@ pub(crate) fn proven(disk: &SimDisk, doubtful: &dyn Fn(&str) -> bool) -> u64 {
     let names = disk.files().into_iter().map(|(name, _)| name).filter(|name| !doubtful(name));
     let proofs = names.map(|name| {
         let bytes = disk.bytes(&name).unwrap_or_default();
-        if name == "META" { witness(&bytes) } else { stamps(&name, &bytes) }
+        let stamped = || SegmentFile::of(&name, &bytes).and_then(|file| file.stamps().max());
+        if name == "META" { witnesses(&bytes).into_iter().max() } else { stamped() }
     });
-    proofs.max().unwrap_or(0)
-}
-
-fn witness(bytes: &[u8]) -> u64 {
-    let slots = bytes.chunks(BLOCK).enumerate();
-    slots
-        .filter_map(|(at, slot)| Meta::decode(slot, at).ok())
-        .map(|meta| meta.durable_lsn.0)
-        .max()
-        .unwrap_or(0)
-}
-
-fn stamps(name: &str, bytes: &[u8]) -> u64 {
-    let Some(header) = bytes.get(..BLOCK).and_then(|block| SegmentHeader::decode(block).ok()) else {
-        return 0;
-    };
-    if name != segment_name(header.segment_id) || header.capacity_bytes() != bytes.len() as u64 {
-        return 0;
-    }
-    let context = Context::of(&header);
-    let blocks = (0..).zip(bytes.chunks(BLOCK)).skip(1);
-    let headers = blocks.filter_map(|(at, block)| BatchHeader::decode(block, &context, at).ok());
-    headers.map(|(header, _)| header.durable_lsn.0).max().unwrap_or(0)
+    proofs.flatten().max().unwrap_or(0)
 }
 
 #[cfg(test)]

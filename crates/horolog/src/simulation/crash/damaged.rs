@@ -12,7 +12,7 @@ use super::super::anatomy::{Anatomy, Must};
 use super::super::damage::Others;
 use super::super::faults::{Armed, Lie};
 use super::super::node::NotOpened;
-use super::super::second_reader::Place;
+use super::super::second_reader::{Place, agrees};
 use super::super::verdict::{Checked, Invariant};
 use super::super::world::World;
 use super::Promise;
@@ -38,7 +38,10 @@ impl World {
         }
         let Some(first) = done.first() else { return Ok(known) };
         let disk = Arc::clone(&self.disk);
-        let Ok(intact) = recover(&*disk, &self.sizes.log) else { return Ok(known) };
+        let intact = recover(&*disk, &self.sizes.log);
+        let agreed = agrees(&disk, &intact, Place::Any);
+        self.must(agreed.is_ok(), Invariant::I14, || agreed.err().unwrap_or_default())?;
+        let Ok(intact) = intact else { return Ok(known) };
         let must = Anatomy::of(&intact).must(&disk, &fork);
         let intact_valid = intact.report.valid;
         let exact = (must == Must::Open).then_some(intact_valid);

@@ -43,7 +43,9 @@ struct Rest {
 impl Rest {
     fn of(disk: SimDisk, ledger: Ledger) -> Result<Self, Breach> {
         let reading = read(&disk, &ledger, Times::Twice)?;
-        let found = recover(&disk, &log_options()).map_err(|error| Breach::refused("I14", error))?;
+        let found = recover(&disk, &log_options());
+        agrees(&disk, &found, Place::Any).map_err(|differ| Breach::of("two readers", differ))?;
+        let found = found.map_err(|error| Breach::refused("I14", error))?;
         let anatomy = Anatomy::of(&found);
         Ok(Self { disk, ledger, reading, anatomy })
     }
