@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use horolog::simulation::enumerate::{DEPTH_MAX, Enumeration, Operation, Outcome, Tally, Violation};
+use horolog::simulation::enumerate::{
+    DEPTH_MAX, DIRECTED, Enumeration, Operation, Outcome, Tally, Violation,
+};
 
 const AFTER_HELP: &str = "\
 A crash of depth 1 stops the machine after any operation of the disk; one of
@@ -70,7 +72,10 @@ impl Args {
     /// What is to be done, in order.
     fn plans(&self) -> Result<Vec<Enumeration>, String> {
         let Some(typed) = &self.only else {
-            return Ok((0..=self.length).map(|length| self.plan(length, None)).collect());
+            let directed = DIRECTED.iter().filter(|it| it.len() <= self.length + 1);
+            let directed =
+                directed.map(|it| Enumeration { depth: 2, ..self.plan(it.len(), Some(it.to_vec())) });
+            return Ok((0..=self.length).map(|length| self.plan(length, None)).chain(directed).collect());
         };
         let names = typed.split(',').filter(|name| !name.is_empty());
         let only: Vec<Operation> =
@@ -78,10 +83,9 @@ impl Args {
         Ok(vec![self.plan(only.len(), Some(only))])
     }
 
-    fn reproduce(&self, violation: &Violation) -> String {
+    fn reproduce(&self, depth: u32, violation: &Violation) -> String {
         let Self { subsets, seed, .. } = self;
         let names: Vec<_> = violation.sequence.iter().map(ToString::to_string).collect();
-        let depth = self.depth_of(violation.sequence.len());
         let bytes = if self.every_byte { " --every-byte" } else { "" };
         format!(
             "cargo run --release -p horolog-tests --bin enumerate -- --only {:?} --depth {depth} \
@@ -123,7 +127,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<bool, Box<dyn std::error::Err
         all.add(&outcome.tally);
         if let Some(violation) = &outcome.violation {
             matrix(out, &all)?;
-            writeln!(out, "\n{violation}\nagain: {}", args.reproduce(violation))?;
+            writeln!(out, "\n{violation}\nagain: {}", args.reproduce(plan.depth, violation))?;
             return Ok(false);
         }
         if !outcome.complete {
@@ -177,7 +181,7 @@ fn per_second(states: u64, took: Duration) -> u64 {
 fn table(out: &mut dyn Write, all: &Tally) -> io::Result<()> {
     writeln!(out, "\ncrash table: states that belong to each row")?;
     for (row, count) in all.table() {
-        writeln!(out, "  {row:<50} {count:>12}")?;
+        writeln!(out, "  {row:<54} {count:>12}")?;
     }
     Ok(())
 }

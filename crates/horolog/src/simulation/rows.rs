@@ -93,14 +93,14 @@ pub(super) fn after(world: &mut World, disk: &SimDisk, found: &Recovered<'_>) {
 }
 
 /// Of each snapshot that does not count, whether it is newer than those that do.
-fn unlisted_snapshots(files: &[(String, u64)], found: &Recovered<'_>) -> Vec<bool> {
+pub(super) fn unlisted_snapshots(files: &[(String, u64)], found: &Recovered<'_>) -> Vec<bool> {
     let listed: Vec<u64> = found.log.snapshots().map(|it| it.id).collect();
     let id_of = |name: &str| u64::from_str_radix(name.strip_prefix("snap-")?.strip_suffix(".img")?, 16).ok();
     let unlisted = files.iter().filter_map(|(name, _)| id_of(name)).filter(|id| !listed.contains(id));
     unlisted.map(|id| listed.iter().all(|listed| id > *listed)).collect()
 }
 
-fn is_recycled(disk: &SimDisk, head_id: u64) -> bool {
+pub(super) fn is_recycled(disk: &SimDisk, head_id: u64) -> bool {
     let bytes = disk.bytes(&format!("seg-{head_id:016x}.wal")).unwrap_or_default();
     let header = bytes.get(..4096).and_then(|block| SegmentHeader::decode(block).ok());
     header.is_some_and(|header| header.is_recycled)

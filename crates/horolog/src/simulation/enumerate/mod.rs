@@ -92,6 +92,11 @@ impl Default for Enumeration {
     }
 }
 
+/// What takes a few operations to come about, and is to be crashed twice: segments are let go; a file of theirs is used again,
+/// in a rotation that finds no spare.
+pub const DIRECTED: [&[Operation]; 2] =
+    [&[Operation::Rotate, Operation::Compact], &[Operation::Rotate, Operation::Compact, Operation::Rotate]];
+
 /// How far it has come.
 #[derive(Clone, Debug)]
 pub struct Progress {

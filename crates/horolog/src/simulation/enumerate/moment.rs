@@ -43,8 +43,12 @@ pub(super) enum Step {
     Mark,
     Witness,
     Spare,
-    /// A step of a snapshot, or of letting go what none needs.
+    /// The same, of the file of a retired segment.
+    Reuse,
+    /// A step of a snapshot.
     Snapshot,
+    /// Segments that no snapshot needs are let go.
+    Retire,
 }
 
 impl Step {
@@ -90,16 +94,20 @@ pub(super) fn steps_of_an_opening(lines: &[Traced]) -> Vec<Step> {
     steps.collect()
 }
 
+/// The steps of making a spare: one that was a segment before begins with another name.
+pub(super) fn steps_of_a_spare(lines: &[Traced]) -> Vec<Step> {
+    let is_reused = lines.first().is_some_and(|line| line.op == Op::Rename);
+    vec![if is_reused { Step::Reuse } else { Step::Spare }; lines.len()]
+}
+
 /// The steps of a write: the last four of one that goes on in another segment are SEAL, sync, LINK and the batch.
 pub(super) fn steps_of_a_write(lines: &[Traced]) -> Vec<Step> {
-    let last = [Step::Write, Step::RotationLink, Step::SealSynced, Step::Seal];
-    let rotates = lines.len() > 1;
-    let steps = (0..lines.len()).map(|from_end| match last.get(from_end) {
-        Some(&step) if rotates => step,
-        _ if rotates => Step::Spare,
-        _ => Step::Write,
-    });
-    let mut steps: Vec<_> = steps.collect();
-    steps.reverse();
+    let last = [Step::Seal, Step::SealSynced, Step::RotationLink, Step::Write];
+    if lines.len() < last.len() {
+        return vec![Step::Write; lines.len()];
+    }
+    let spare = lines.get(..lines.len() - last.len()).unwrap_or_default();
+    let mut steps = steps_of_a_spare(spare);
+    steps.extend(last);
     steps
 }

@@ -13,7 +13,9 @@ use horolog_storage::{LockGuard, Storage};
 use horolog_wal::LogOptions;
 
 use super::ledger::{Breach, Ledger, fingerprint};
-use super::moment::{Moment, Positions, Step, is_mutation, steps_of_a_write, steps_of_an_opening};
+use super::moment::{
+    Moment, Positions, Step, is_mutation, steps_of_a_spare, steps_of_a_write, steps_of_an_opening,
+};
 use crate::clock::ClockTimes;
 use crate::machine::{Begun, Job, MachineOptions, SnapshotStep};
 use crate::shell::{Hand, Heart};
@@ -222,6 +224,7 @@ impl Process {
                 return Ok(());
             }
             Job::Mark { .. } => Step::Mark,
+            Job::Snapshot(SnapshotStep::Retire) => Step::Retire,
             Job::Snapshot(_) => Step::Snapshot,
             _ => Step::Witness,
         };
@@ -250,7 +253,7 @@ impl Process {
     /// Prepares the spare that was put off.
     pub(super) fn prepare(&mut self) -> Result<(), Breach> {
         let job = self.spare.take();
-        job.map_or(Ok(()), |job| self.perform(job, all(Step::Spare)).map(drop))
+        job.map_or(Ok(()), |job| self.perform(job, steps_of_a_spare).map(drop))
     }
 
     /// Does a job and reports it; says how many operations of the disk it took.

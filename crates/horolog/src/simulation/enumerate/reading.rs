@@ -2,8 +2,9 @@
 
 use horolog_recovery::{Recovered, Report, recover, verify};
 use horolog_sim::SimDisk;
-use horolog_wal::SegmentRole;
+use horolog_wal::{SegmentReport, SegmentRole};
 
+use super::super::rows::{is_recycled, unlisted_snapshots};
 use super::ledger::{Breach, Ledger, fingerprint};
 use super::process::log_options;
 
@@ -12,8 +13,40 @@ use super::process::log_options;
 pub(super) struct Reading {
     pub(super) report: Report,
     pub(super) fingerprint: u64,
+    pub(super) files: Files,
+}
+
+/// What lies there besides, or in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Files {
     /// What only snapshots hold is gone from the log.
     pub(super) log_begins_later: bool,
+    /// A segment before its beginning is still there.
+    pub(super) retired: bool,
+    /// A segment that has no name yet.
+    pub(super) half_made: bool,
+    /// The head was another segment once.
+    pub(super) second_life: bool,
+    /// A snapshot newer than those that count.
+    pub(super) unlisted_snapshot: bool,
+}
+
+impl Files {
+    fn of(disk: &SimDisk, found: &Recovered<'_>) -> Self {
+        let segments = &found.log.segments;
+        let first = segments.iter().find(|it| it.batches > 0).map_or(0, |first| first.id);
+        let head = segments.iter().find(|it| it.role == SegmentRole::Head).map_or(0, |head| head.id);
+        let log_begins_later = found.log.first_lsn.0 > 1;
+        let is_retired = |it: &SegmentReport| it.role == SegmentRole::Unlisted && it.id < first;
+        let names = disk.files();
+        Self {
+            log_begins_later,
+            retired: log_begins_later && segments.iter().any(is_retired),
+            half_made: names.iter().any(|(name, _)| name.ends_with(".wal.tmp")),
+            second_life: is_recycled(disk, head),
+            unlisted_snapshot: unlisted_snapshots(&names, found).contains(&true),
+        }
+    }
 }
 
 impl Reading {
@@ -37,15 +70,16 @@ pub(super) enum Times {
 pub(super) fn read(disk: &SimDisk, ledger: &Ledger, times: Times) -> Result<Reading, Breach> {
     let before = disk.counts();
     let refused = |error| Breach::refused("I14", error);
-    let Recovered { state, log, report, .. } = recover(disk, &log_options()).map_err(refused)?;
+    let found = recover(disk, &log_options()).map_err(refused)?;
+    let files = Files::of(disk, &found);
+    let Recovered { state, log, report, .. } = found;
     state.check().map_err(|invariant| Breach::of("state", invariant))?;
     if (report.records, report.valid) != (state.applied().0, state.applied()) || report.durable > report.valid
     {
         return Err(Breach::of("I5", format_args!("{report:?}")));
     }
     ledger.check_timers(&state)?;
-    let log_begins_later = log.first_lsn.0 > 1;
-    let reading = Reading { report, fingerprint: fingerprint(&state), log_begins_later };
+    let reading = Reading { report, fingerprint: fingerprint(&state), files };
     drop(log);
     if times == Times::Twice {
         read_again(disk, &report)?;
@@ -71,12 +105,17 @@ fn read_again(disk: &SimDisk, report: &Report) -> Result<(), Breach> {
 
 /// What an opening that is over leaves behind: the log, and no file besides.
 pub(super) fn check_tidy(disk: &SimDisk) -> Result<(), Breach> {
-    let view = horolog_wal::read_log(disk, &log_options()).map_err(|error| Breach::refused("I14", error))?;
-    let strange = view.segments.iter().find(|it| !matches!(it.role, SegmentRole::Head | SegmentRole::Linked));
+    let found = recover(disk, &log_options()).map_err(|error| Breach::refused("I14", error))?;
+    let strange =
+        found.log.segments.iter().find(|it| !matches!(it.role, SegmentRole::Head | SegmentRole::Linked));
     if let Some(segment) = strange {
         return Err(Breach::of("I13", format_args!("{} is left behind: {:?}", segment.name, segment.role)));
     }
-    match disk.files().into_iter().find(|(name, _)| name.ends_with(".tmp")) {
+    let names = disk.files();
+    if !unlisted_snapshots(&names, &found).is_empty() {
+        return Err(Breach::of("I13", "a snapshot that does not count is left behind"));
+    }
+    match names.into_iter().find(|(name, _)| name.ends_with(".tmp")) {
         Some((name, _)) => Err(Breach::of("I13", format_args!("{name} is left behind"))),
         None => Ok(()),
     }

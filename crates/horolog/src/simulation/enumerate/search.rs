@@ -53,6 +53,8 @@ pub(super) struct Search<'a> {
 struct Past {
     /// In the page cache there was the LINK of a rotation, written and not synced.
     unsynced_link: bool,
+    /// There was a META, and its name was not durable.
+    unsynced_meta: bool,
     /// What may be proven durable by what waits there.
     certain: u64,
 }
@@ -220,8 +222,10 @@ impl<'a> Search<'a> {
             return Err(Breach::of("I14", "a crash has damaged a snapshot that counts").into());
         }
         scene.check(&reading, floor)?;
-        let Scene { moment, depth, past: Past { unsynced_link, .. }, .. } = *scene;
-        let seen = Seen { moment, reading: &reading, killed, depth, after_unsynced_link: unsynced_link };
+        let Scene { moment, depth, past, .. } = *scene;
+        let (after_unsynced_link, after_unsynced_meta) = (past.unsynced_link, past.unsynced_meta);
+        let seen =
+            Seen { moment, reading: &reading, killed, depth, after_unsynced_link, after_unsynced_meta };
         for (count, (_, is_reached)) in self.tally.rows.iter_mut().zip(TABLE) {
             *count += u64::from(is_reached(&seen));
         }
@@ -246,6 +250,7 @@ impl<'a> Search<'a> {
         let ledger = one_more_timer(process)?;
         let past = Past {
             unsynced_link: found.killed && scene.moment.step == Step::RotationLink,
+            unsynced_meta: found.killed && scene.may_lose_meta(),
             certain: if found.killed { scene.certain } else { 0 },
         };
         for moment in &moments {
@@ -301,6 +306,13 @@ impl Scene<'_> {
         (image, nothing.image_hash(), &self.remains.pending).hash(&mut hasher);
         (self.moment.promised.durable, self.certain).hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Programs see a META, and a power cut may leave none.
+    fn may_lose_meta(&self) -> bool {
+        let disk = &self.moment.disk;
+        let medium = crashed(disk, Crash::default(), &self.remains.nothing());
+        disk.bytes("META").is_some() && medium.bytes("META").is_none()
     }
 
     fn told(&self, fates: &Fates, killed: bool) -> String {

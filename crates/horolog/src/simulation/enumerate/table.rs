@@ -1,7 +1,7 @@
 //! The crash table of `docs/durability.md`: which of its rows were reached, and how often.
 
 use super::moment::{Moment, Positions, Step};
-use super::reading::Reading;
+use super::reading::{Files, Reading};
 
 /// A state after a crash, and where it came from.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,8 @@ pub(super) struct Seen<'a> {
     pub(super) depth: u32,
     /// The opening that was cut short had found a LINK that was written and not synced.
     pub(super) after_unsynced_link: bool,
+    /// It had found a META whose name was not durable.
+    pub(super) after_unsynced_meta: bool,
 }
 
 /// A row: its words in the table, or a part of it, and when a state belongs to it.
@@ -54,6 +56,7 @@ pub(super) const TABLE: &[Row] = &[
     ("any step of the first opening", |it| {
         it.moment.first_life && it.step().is_of_an_opening() && it.valid() == 0
     }),
+    ("META's name is not durable; death, then the power fails", |it| it.cut() && it.after_unsynced_meta),
     ("opening, again and again", |it| it.depth > 2 && it.step().is_of_an_opening()),
     ("Deliver is applied, not written", |it| it.killed && it.promised().delivered > it.valid()),
     ("Deliver is written; the process dies", |it| it.killed && it.is_delivered() && it.promised().is_ahead()),
@@ -73,7 +76,13 @@ pub(super) const TABLE: &[Row] = &[
     }),
     ("any step of making a snapshot", |it| it.cut() && it.step() == Step::Snapshot),
     ("META lists the snapshot", |it| it.reading.report.snapshot.is_some()),
-    ("the log begins behind the first record", |it| it.reading.log_begins_later),
+    ("a snapshot has its name, META does not list it", |it| it.files().unlisted_snapshot),
+    ("retiring: META does not say so", |it| it.step() == Step::Retire && !it.files().log_begins_later),
+    ("retiring: META says so, the files are there", |it| it.step() == Step::Retire && it.files().retired),
+    ("the log begins behind the first record", |it| it.files().log_begins_later),
+    ("using a file again: half-made", |it| it.step() == Step::Reuse && it.files().half_made),
+    ("using a file again: listed, or not yet", |it| it.step() == Step::Reuse && !it.files().half_made),
+    ("a file in its second life is the head", |it| it.files().second_life),
     ("shutdown, with occurrences still held", |it| {
         it.reading.report.clean && it.reading.report.in_flight > 0
     }),
@@ -89,6 +98,10 @@ impl Positions {
 impl Seen<'_> {
     fn promised(&self) -> &Positions {
         &self.moment.promised
+    }
+
+    fn files(&self) -> &Files {
+        &self.reading.files
     }
 
     fn step(&self) -> Step {
