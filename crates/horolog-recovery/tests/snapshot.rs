@@ -1,6 +1,8 @@
 //! A directory with snapshots says what all of its records say, whichever of the snapshots can be read.
 #![expect(clippy::expect_used, reason = "a test says what it expects")]
 
+mod life;
+
 use std::sync::{Arc, Mutex};
 
 use horolog_recovery::{
@@ -8,145 +10,26 @@ use horolog_recovery::{
     salvage, verify,
 };
 use horolog_sim::{Errno, Fault, Pattern, Rng, SimDisk, Trigger};
-use horolog_state::snapshot::SnapshotWalk;
-use horolog_state::{
-    Cancel, ClockReading, Complete, Deliver, DueTime, Epoch, Lsn, Put, Record, State, Tick, TickLen,
-    Timeline, TimerId, codec,
-};
+use horolog_state::{ClockReading, Epoch, Lsn, Record, State, TimerId};
 use horolog_storage::{Op, Storage};
-use horolog_wal::{
-    BatchBuf, LogError, LogFile, LogOptions, SealedSnapshot, SnapshotDamage, SnapshotFile, Stamp, Syncer,
-    Writer, open_writer,
-};
+use horolog_wal::{LogError, LogFile, LogOptions, SnapshotDamage};
 
-const LEN: TickLen = TickLen::MILLISECOND;
+use life::{LEN, Life, options, picture};
 
-fn options() -> LogOptions {
-    LogOptions { has_lock: true, ..LogOptions::small() }
-}
-
-/// A process that has the directory open, and does things at random.
-struct Life {
-    writer: Writer,
-    syncer: Syncer,
-    state: State,
-    durable: u64,
-    rng: Rng,
-}
-
-impl Life {
-    fn open(disk: Arc<SimDisk>, seed: u64) -> Self {
-        let found = recover(&*disk, &options()).expect("sound");
-        let (writer, syncer) = open_writer(disk.clone(), &found.log, &options(), 0).expect("the disk works");
-        let durable = found.log.valid.0;
-        let mut life = Self { writer, syncer, state: found.state, durable, rng: Rng::new(seed) };
-        let epoch = life.state.epoch() + 1;
-        let reading = ClockReading::default();
-        let generation_floor = if epoch == 1 { 1_000 } else { 0 };
-        life.write(&[Record::Epoch(Epoch { epoch, tick_len: LEN, generation_floor, reading })]);
-        life.sync();
-        life
-    }
-
-    fn write(&mut self, records: &[Record<'_>]) {
-        let first_lsn = self.writer.tail().next();
-        let mut batch = BatchBuf::new();
-        for (record, lsn) in records.iter().zip(first_lsn.0..) {
-            let mut body = Vec::new();
-            codec::encode(record, &mut body);
-            batch.push(record.kind().code(), 0, |out| out.extend_from_slice(&body));
-            let effect = self.state.apply(Lsn(lsn), record).expect("it fits");
-            if effect.free {
-                self.state.free(record.timer().expect("it has one"));
-            }
-        }
-        let durable_lsn = horolog_wal::Lsn(self.durable);
-        let stamp = Stamp { first_lsn, durable_lsn, ..Stamp::default() };
-        self.writer.append(&mut batch, stamp, 20_000 * first_lsn.0).expect("the disk works");
-    }
-
-    fn sync(&mut self) {
-        self.syncer.sync().expect("the disk works");
-        self.durable = self.writer.tail().0;
-    }
-
-    fn pick(&mut self) -> Option<TimerId> {
-        let slots = u64::from(self.state.slab().slots());
-        let slot = u32::try_from(self.rng.below(slots.max(1))).expect("a slot");
-        self.state.id_at(slot)
-    }
-
-    /// One record, not synced.
-    fn step(&mut self) {
-        let due = DueTime { timeline: Timeline::Civil, tick: Tick(self.rng.below(1_000)) };
-        let Some(id) = self.pick().filter(|_| self.rng.below(3) > 0) else {
-            let id = self.state.slab_mut().reserve().expect("a slot");
-            let payload = vec![7; usize::try_from(self.rng.below(3_000)).expect("small")];
-            return self.write(&[Record::Put(Put { id, due, terms: None, payload: (&payload).into() })]);
-        };
-        let timer = self.state.view(id).expect("it lives");
-        let (deliveries, epoch) = (timer.deliveries, self.state.epoch());
-        if timer.phase == horolog_state::Phase::Leased {
-            return self.write(&[Record::Complete(Complete { id, occurrence: 0, number: deliveries })]);
-        }
-        if self.rng.below(2) == 0 {
-            return self.write(&[Record::Cancel(Cancel { id })]);
-        }
-        let number = deliveries + 1;
-        let deliver = Deliver { id, occurrence: 0, covers_from: 0, number, epoch, next_due: None };
-        self.write(&[Record::Deliver(deliver)]);
-    }
-
-    fn steps(&mut self, count: u64) {
-        (0..count).for_each(|_| self.step());
-        self.sync();
-    }
-
-    /// A snapshot with steps in between, up to its being whole.
-    fn sealed(&mut self) -> SealedSnapshot {
-        let mut walk = SnapshotWalk::new(&self.state);
-        let plan = self.writer.plan_snapshot(horolog_wal::Lsn(walk.begin().0));
-        let mut file = plan.create().expect("the disk works");
-        loop {
-            let mut buffer = vec![0; SnapshotFile::FRAME_LEN];
-            if !walk.step(&self.state, &mut buffer) {
-                break;
-            }
-            file.append(&mut buffer, walk.end().is_some()).expect("the disk works");
-            let count = self.rng.below(5);
-            (0..count).for_each(|_| self.step());
-        }
-        file.seal(horolog_wal::Lsn(walk.end().expect("it ended").0)).expect("the disk works")
-    }
-
-    /// A snapshot that counts; segments that nobody needs any more are let go.
-    fn snapshot(&mut self) {
-        let sealed = self.sealed();
-        self.sync();
-        let below = sealed.publish(horolog_wal::Lsn(self.durable)).expect("the disk works");
-        if let Some(plan) = self.writer.retire_below(below) {
-            let retired = plan.carry_out().expect("the disk works");
-            self.writer.offer_retired(retired);
-        }
-    }
+fn open(disk: Arc<SimDisk>, seed: u64) -> Life {
+    Life::open(&options(), disk, seed)
 }
 
 /// A directory with these many steps, each followed by a snapshot, and some behind the last one.
 fn with_snapshots(seed: u64, steps: &[u64], behind: u64) -> (Arc<SimDisk>, Life) {
     let disk = Arc::new(SimDisk::new(seed));
-    let mut life = Life::open(disk.clone(), seed);
+    let mut life = open(disk.clone(), seed);
     for count in steps {
         life.steps(*count);
         life.snapshot();
     }
     life.steps(behind);
     (disk, life)
-}
-
-/// Everything that callers could see.
-fn picture(state: &State) -> String {
-    let timers: Vec<_> = state.timers().map(|timer| format!("{timer:?}")).collect();
-    format!("{timers:?} {:?} {} {}", state.totals(), state.applied(), state.epoch())
 }
 
 fn reread(disk: &SimDisk) -> Recovered<'_> {
@@ -168,7 +51,7 @@ fn damage(disk: &SimDisk, id: u64) {
 fn a_snapshot_and_the_log_behind_it_say_what_was_applied() {
     for seed in 0..40 {
         let disk = Arc::new(SimDisk::new(seed));
-        let mut life = Life::open(disk.clone(), seed);
+        let mut life = open(disk.clone(), seed);
         for round in 0..6 {
             let count = life.rng.below(60);
             life.steps(count);
@@ -181,7 +64,7 @@ fn a_snapshot_and_the_log_behind_it_say_what_was_applied() {
             assert_eq!(report.snapshot.map(|it| it.id), Some(round + 1), "seed {seed}: {report}");
             assert_eq!(report.records, found.state.applied().0);
             if life.rng.below(2) == 0 {
-                life = Life::open(disk.clone(), seed + 1);
+                life = open(disk.clone(), seed + 1);
             }
         }
     }
@@ -199,7 +82,7 @@ fn a_rotten_snapshot_means_a_longer_replay_and_the_same_state() {
         SnapshotTrouble::File(LogError::SnapshotDamaged { snapshot: 3, damage: SnapshotDamage::Body { .. } })
     ));
     // The next one takes the place of the rotten one, and the sound one stays.
-    let mut life = Life::open(disk.clone(), 2);
+    let mut life = open(disk.clone(), 2);
     life.steps(5);
     life.snapshot();
     assert!(disk.bytes(&image(3)).is_none() && disk.bytes(&image(2)).is_some());
@@ -255,7 +138,7 @@ fn a_crash_while_a_snapshot_is_made_loses_nothing() {
         if halted.is_ok() {
             assert_eq!(picture(&found.state), picture(&life.state), "seed {seed}");
         }
-        let again = Life::open(after.clone(), seed);
+        let again = open(after.clone(), seed);
         let left = after.files().into_iter().filter(|(name, _)| name.ends_with(".tmp")).count();
         assert_eq!(left, 0, "seed {seed}");
         assert_eq!(picture(&reread(&after).state), picture(&again.state));
@@ -272,7 +155,7 @@ fn repaired(disk: &SimDisk, accepted: u64) -> (Salvaged<'_>, State) {
     let again = recover(&*new, &options()).expect("a repaired directory opens");
     assert_eq!((again.state.check(), again.state.applied()), (Ok(()), done.epoch_lsn));
     // And is an ordinary one from then on.
-    let mut life = Life::open(new.clone(), 5);
+    let mut life = open(new.clone(), 5);
     life.steps(30);
     life.snapshot();
     assert_eq!(picture(&reread(&new).state), picture(&life.state));
@@ -489,7 +372,7 @@ fn a_state_that_was_salvaged_is_written_without_the_files_it_was_read_from() {
 #[test]
 fn who_watches_is_told_each_step_from_its_beginning_to_its_end_and_never_less_than_before() {
     let disk = Arc::new(SimDisk::new(3));
-    let mut life = Life::open(disk.clone(), 3);
+    let mut life = open(disk.clone(), 3);
     life.steps(200);
     life.snapshot();
     life.steps(50);

@@ -1,7 +1,7 @@
 //! What each byte of a directory is for, and what must become of the log if it rots: by the offsets of `docs/format.md` alone,
 //! without the code that is tested here.
 //!
-//! It is for directories that are sound, of a log that begins with its first record and of files that were not used before.
+//! It is for directories that are sound, and of files that were not used before.
 
 use std::collections::BTreeMap;
 
@@ -122,7 +122,8 @@ impl Places {
         let head = *segments.iter().rev().find(|(_, batches)| !batches.is_empty()).unwrap().0;
         let mut linked = BTreeMap::new();
         let mut link = segments[&head][0].link.unwrap();
-        while link.segment > 0 {
+        let first = number(slot, 56, 8);
+        while link.segment >= first {
             linked.insert(link.segment, link);
             link = segments[&link.segment][0].link.unwrap();
         }
@@ -140,7 +141,7 @@ impl Places {
     pub(crate) fn sound(&self) -> Verdict {
         let batches = &self.segments[&self.head];
         let last = batches.last().unwrap();
-        let (durable, clean) = (self.proven(batches.len(), false), last.flags & CLEAN != 0);
+        let (durable, clean) = (self.proven(batches.iter()), last.flags & CLEAN != 0);
         Verdict::Read { valid: last.last_lsn, durable, torn_bytes: 0, clean, bad_slots: 0 }
     }
 
@@ -148,9 +149,9 @@ impl Places {
     pub(crate) fn if_flipped(&self, name: &str, offset: usize) -> Verdict {
         let Verdict::Read { valid, durable, torn_bytes, clean, .. } = self.sound() else { unreachable!() };
         let Some(id) = segment_id(name) else {
-            // Each slot has a twin, and a checksum over all of it.
-            assert_eq!(name, "META");
-            return Verdict::Read { valid, durable, torn_bytes, clean, bad_slots: 1 };
+            // Each slot of META has a twin, and a checksum over all of it. Other files do not say how far the log goes.
+            let bad_slots = u32::from(name == "META");
+            return Verdict::Read { valid, durable, torn_bytes, clean, bad_slots };
         };
         match self.linked.get(&id) {
             Some(end) => self.in_linked(id, *end, offset),
@@ -158,6 +159,30 @@ impl Places {
             // A segment is listed after its header is durable.
             None if offset < BLOCK && id >= self.first_listed => self.not_as_listed(id, 0),
             // A spare, or one that nobody needs: what is in it says nothing.
+            None => self.sound(),
+        }
+    }
+
+    /// What must come of a segment that is not there, not as long as its header says, or another one's.
+    pub(crate) fn if_unusable(&self, id: u64) -> Verdict {
+        self.if_flipped(&format!("seg-{id:016x}.wal"), 0)
+    }
+
+    /// What must come of a segment that ends with this many of its batches: of an earlier copy.
+    pub(crate) fn if_cut(&self, id: u64, batches: usize) -> Verdict {
+        let all = &self.segments[&id];
+        match self.linked.get(&id) {
+            // The first batch that is not there.
+            _ if batches == all.len() => self.sound(),
+            Some(end) => self.in_linked(id, *end, all[batches].at),
+            None if id == self.head && batches == 0 => {
+                assert!(self.is_head_in_meta);
+                self.not_as_listed(id, BLOCK)
+            }
+            None if id == self.head => {
+                let durable = self.proven(all[..batches].iter());
+                self.weighed(&all[batches - 1], all[batches].at, durable, 0)
+            }
             None => self.sound(),
         }
     }
@@ -194,7 +219,7 @@ impl Places {
             // Then it was never begun, and the segment before it should go on there.
             Some(0) => {
                 let before = batches[0].link.unwrap().last_lsn;
-                let lost = (Some(before + 1), Some(self.proven(0, offset < BLOCK + HEADER)));
+                let lost = (Some(before + 1), Some(self.proven_without(0, offset < BLOCK + HEADER)));
                 assert!(lost.0 <= lost.1, "something is proven behind the segment before");
                 Verdict::Refused { segment: self.head, offset: BLOCK as u64, lost }
             }
@@ -206,23 +231,33 @@ impl Places {
     fn at_the_end(&self, batches: &[Batch], hit: usize, offset: usize) -> Verdict {
         let begin = batches.get(hit).map_or(batches[hit - 1].blocks_end, |batch| batch.at);
         let in_header = batches.get(hit).is_some_and(|batch| offset < batch.at + HEADER);
-        let (valid, durable) = (batches[hit - 1].last_lsn, self.proven(hit, in_header));
+        // To the end of the last block with anything in it: of the last batch, or of the flipped bit.
+        let end = batches[batches.len() - 1].end.max(offset + 1).next_multiple_of(BLOCK);
+        self.weighed(&batches[hit - 1], begin, self.proven_without(hit, in_header), end - begin)
+    }
+
+    /// The last valid batch of the log is `last`, and reading stops at `begin`.
+    fn weighed(&self, last: &Batch, begin: usize, durable: u64, torn_bytes: usize) -> Verdict {
+        let valid = last.last_lsn;
         if durable > valid {
             let lost = (Some(valid + 1), Some(durable));
             return Verdict::Refused { segment: self.head, offset: begin as u64, lost };
         }
-        // To the end of the last block with anything in it: of the last batch, or of the flipped bit.
-        let end = batches[batches.len() - 1].end.max(offset + 1).next_multiple_of(BLOCK);
-        Verdict::Read { valid, durable, torn_bytes: (end - begin) as u64, clean: false, bad_slots: 0 }
+        let clean = torn_bytes == 0 && last.flags & CLEAN != 0;
+        Verdict::Read { valid, durable, torn_bytes: torn_bytes as u64, clean, bad_slots: 0 }
     }
 
-    /// What is proven durable if batch `hit` of the head is damaged: by META, by the LINK, and by the stamp of every batch,
-    /// valid or not, whose header can be read.
-    fn proven(&self, hit: usize, in_header: bool) -> u64 {
-        let batches = &self.segments[&self.head];
-        let stamps = batches.iter().enumerate().filter(|(at, _)| *at != hit || !in_header);
-        let stamp = stamps.map(|(_, batch)| batch.stamp).max().unwrap_or(0);
+    /// What is proven durable if batch `hit` of the head is damaged. The stamp of a batch counts, valid or not, if its header
+    /// can be read.
+    fn proven_without(&self, hit: usize, in_header: bool) -> u64 {
+        let batches = self.segments[&self.head].iter().enumerate();
+        self.proven(batches.filter(|(at, _)| *at != hit || !in_header).map(|(_, batch)| batch))
+    }
+
+    /// What META, the LINK of the head, and the stamps of these batches prove durable.
+    fn proven<'a>(&self, batches: impl Iterator<Item = &'a Batch>) -> u64 {
+        let stamp = batches.map(|batch| batch.stamp).max().unwrap_or(0);
         // Where a LINK is damaged, the segment before it says no more than it.
-        self.witness.max(batches[0].link.unwrap().last_lsn).max(stamp)
+        self.witness.max(self.segments[&self.head][0].link.unwrap().last_lsn).max(stamp)
     }
 }
