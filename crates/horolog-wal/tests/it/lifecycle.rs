@@ -182,6 +182,34 @@ fn a_dropped_plan_is_wanted_again() {
     assert!(rig.writer.wants_spare().is_some());
 }
 
+/// A sync of much at once holds up the syncs of batches beside it.
+#[test]
+fn of_the_zeros_of_a_spare_no_more_than_four_mebibytes_are_ever_not_synced() {
+    const MIB: u64 = 1 << 20;
+    for bytes in [3 * MIB, 4 * MIB, 4 * MIB + 4096, 8 * MIB, 11 * MIB + 4096] {
+        let disk = mem(1);
+        let options = LogOptions { segment_bytes_min: bytes, segment_bytes_max: bytes, ..options() };
+        let view = read_log(&*disk, &options).unwrap();
+        let (mut writer, _) = open_writer(disk.clone(), &view, &options, 0).unwrap();
+        let plan = writer.wants_spare().unwrap();
+        disk.trace(true);
+        plan.prepare().unwrap();
+        let (mut unsynced, mut most, mut zeros) = (0, 0, 0);
+        for done in disk.take_trace().into_iter().filter(|done| done.name == "seg-0000000000000002.wal.tmp") {
+            match done.op {
+                Op::Sync => unsynced = 0,
+                // All but the header.
+                Op::Write if done.offset == Some(zeros) => {
+                    (unsynced, zeros) = (unsynced + done.len, zeros + done.len);
+                    most = most.max(unsynced);
+                }
+                _ => {}
+            }
+        }
+        assert_eq!((zeros, most, unsynced), (bytes, bytes.min(4 * MIB), 0));
+    }
+}
+
 /// A log whose segments may grow to four times their first size, and a batch for it.
 fn growing(disk: &Arc<SimDisk>) -> (Writer, BatchBuf) {
     let options = LogOptions { segment_bytes_max: 256 << 10, ..options() };
