@@ -27,13 +27,17 @@
 //! Margin and random part become smaller when generations run short, after six repairs of the same timers or more: together
 //! they take no more than half of what is left. A directory in which the certain part leaves too few is not repaired.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use horolog_state::codec::{self, RecordFault};
 use horolog_state::snapshot::{Replay, SnapshotLoader, SnapshotWalk};
 use horolog_state::{Epoch, Lsn, Record, State, TickLen};
 use horolog_storage::{Storage, StorageError};
-use horolog_wal::{LogCopy, LogError, LogOptions, Salvage, SnapshotFile, SnapshotOnDisk, VisitError};
+use horolog_wal::{
+    Damage, LogCopy, LogError, LogOptions, Salvage, SnapshotFile, SnapshotOnDisk, VisitError,
+    read_until_believed,
+};
 
 use crate::error::RecoveryError;
 use crate::replay::{SKIPPABLE_KIND_MIN, apply};
@@ -123,6 +127,9 @@ impl Bounds {
 
 /// Reads what can be kept of a directory, damaged or not. Takes no lock and writes nothing.
 ///
+/// Damage and loss are believed when they are found twice, the same both times: a writer that lets go of a file meanwhile, or uses it
+/// again, damages nothing.
+///
 /// The log is taken from its first record on if that gives everything. If something is missing, each snapshot that is whole is
 /// tried as well, listed or not; what keeps the most is taken. A snapshot is proof, too: what it has seen was durable.
 ///
@@ -131,6 +138,38 @@ impl Bounds {
 /// [`RecoveryError::Log`] for what keeps it from being read, [`RecoveryError::Record`] for a record that a later version wrote.
 /// Damage is no error here.
 pub fn salvage<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<Salvaged<'a>, RecoveryError> {
+    read_until_believed(|| salvage_once(storage, options), Doubt::of)
+}
+
+/// What a directory that is being written can look like for a moment.
+#[derive(PartialEq)]
+enum Doubt {
+    Damaged {
+        kept: Lsn,
+        last: Lsn,
+        damage: Vec<Damage>,
+    },
+    /// What was there is not, or is something else.
+    Gone(PathBuf),
+    Changed(u64),
+}
+
+impl Doubt {
+    fn of(found: &Result<Salvaged<'_>, RecoveryError>) -> Option<Self> {
+        match found {
+            Ok(Salvaged { kept, last, log, .. }) if kept < last || !log.damage.is_empty() => {
+                Some(Self::Damaged { kept: *kept, last: *last, damage: log.damage.clone() })
+            }
+            Err(RecoveryError::Log(LogError::Storage(StorageError::NotFound { path }))) => {
+                Some(Self::Gone(path.clone()))
+            }
+            Err(RecoveryError::Log(LogError::ChangedMeanwhile { segment })) => Some(Self::Changed(*segment)),
+            _ => None,
+        }
+    }
+}
+
+fn salvage_once<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<Salvaged<'a>, RecoveryError> {
     let whole = horolog_wal::salvage(storage, options)?;
     let uuid = whole.uuid;
     let mut best = keep(whole, &Base::Nothing)?.ok_or(RecoveryError::NoEpoch)?;

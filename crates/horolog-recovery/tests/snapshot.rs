@@ -313,9 +313,9 @@ fn a_snapshot_that_needs_no_log_is_enough_for_a_repair() {
     assert_eq!(payloads(&again.state), payloads(&life.state));
 }
 
-/// A directory with two snapshots is read without the lock; after so many operations its owner goes on, makes two more, lets
-/// segments go and uses their files again. Says whether it came to that.
-fn recover_while_compacting(after: u64) -> bool {
+/// A directory with two snapshots is looked at without the lock; after so many operations its owner goes on, makes two more, lets
+/// segments go and uses their files again. Says whether it came to that. `look` gets what callers could see before and after.
+fn while_compacting(after: u64, look: impl FnOnce(&SimDisk, &Mutex<Vec<String>>)) -> bool {
     let (disk, mut life) = with_snapshots(3, &[60, 60], 30);
     let pictures = Arc::new(Mutex::new(vec![picture(&life.state)]));
     let (begun_at, seen) = (disk.counts().operations, Arc::clone(&pictures));
@@ -328,22 +328,51 @@ fn recover_while_compacting(after: u64) -> bool {
         }
         seen.lock().expect("no panic").push(picture(&life.state));
     });
-    let found = recover(&*disk, &LogOptions::small());
-    let was_interrupted = disk.counts().operations - begun_at > after;
-    let found =
-        found.map_err(|error| format!("interrupted after {after} operations: {error}")).expect("sound");
-    assert!(found.rotten.is_empty(), "interrupted after {after}: {:?}", found.rotten);
-    assert!(
-        pictures.lock().expect("no panic").contains(&picture(&found.state)),
-        "interrupted after {after}: neither what was there before nor what is there now"
-    );
-    was_interrupted
+    look(&disk, &pictures);
+    disk.counts().operations - begun_at > after
 }
 
 /// `verify` and `inspect` read so.
 #[test]
 fn a_directory_that_is_compacted_while_it_is_read_is_what_it_was_before_or_what_it_is_now() {
-    let operations = (0..).find(|after| !recover_while_compacting(*after)).expect("it ends");
+    let was_interrupted = |after| {
+        while_compacting(after, |disk, pictures| {
+            let found = recover(disk, &LogOptions::small());
+            let found = found
+                .map_err(|error| format!("interrupted after {after} operations: {error}"))
+                .expect("sound");
+            assert!(found.rotten.is_empty(), "interrupted after {after}: {:?}", found.rotten);
+            assert!(
+                pictures.lock().expect("no panic").contains(&picture(&found.state)),
+                "interrupted after {after}: neither what was there before nor what is there now"
+            );
+        })
+    };
+    let operations = (0..).find(|after| !was_interrupted(*after)).expect("it ends");
+    assert!(operations > 20, "{operations} operations");
+}
+
+/// `repair` and a backup read so.
+#[test]
+fn a_directory_that_is_compacted_while_it_is_salvaged_has_lost_nothing() {
+    let was_interrupted = |after| {
+        while_compacting(after, |disk, pictures| {
+            let found = salvage(disk, &LogOptions::small());
+            let found = found
+                .map_err(|error| format!("interrupted after {after} operations: {error}"))
+                .expect("it can be read");
+            assert_eq!(
+                (found.kept, &found.log.damage[..]),
+                (found.last, &[][..]),
+                "interrupted after {after}"
+            );
+            assert!(
+                pictures.lock().expect("no panic").contains(&picture(&found.state)),
+                "interrupted after {after}: neither what was there before nor what is there now"
+            );
+        })
+    };
+    let operations = (0..).find(|after| !was_interrupted(*after)).expect("it ends");
     assert!(operations > 20, "{operations} operations");
 }
 

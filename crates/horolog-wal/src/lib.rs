@@ -57,8 +57,8 @@ pub use lsn::Lsn;
 pub use options::LogOptions;
 pub use read::{
     Damage, DamageKind, LogState, LogView, Record, Salvage, SalvageRole, SalvagedSegment, SegmentReport,
-    SegmentRole, SnapshotOnDisk, read_anew, read_log, read_log_watched, salvage, salvage_behind,
-    snapshots_on_disk, visit_log,
+    SegmentRole, SnapshotOnDisk, read_anew, read_log, read_log_watched, read_until_believed, salvage,
+    salvage_behind, snapshots_on_disk, visit_log,
 };
 pub use write::{
     Appended, LogCopy, RetirePlan, Retired, SealedSnapshot, SnapshotFile, SnapshotPlan, Spare, SparePlan,

@@ -28,6 +28,18 @@ pub fn read_anew<T>(mut read: impl FnMut() -> T, mut has_changed: impl FnMut(&T)
     read()
 }
 
+/// As [`read_anew`], for what looks like damage: it is believed when it is found twice in the same way. `doubt` says in which; `None`
+/// for what a writer cannot have caused.
+pub fn read_until_believed<T, D: PartialEq>(read: impl FnMut() -> T, doubt: impl Fn(&T) -> Option<D>) -> T {
+    let mut before = None;
+    read_anew(read, |found| {
+        let doubt = doubt(found);
+        let is_new = doubt.is_some() && doubt != before;
+        before = doubt;
+        is_new
+    })
+}
+
 /// Visits the records of a log that may be in use, from `from` up to the last that can be read at the beginning, each once, in
 /// LSN order.
 ///

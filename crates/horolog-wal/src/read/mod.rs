@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use horolog_storage::{Storage, StorageError};
 
-pub use self::anew::{read_anew, visit_log};
+pub use self::anew::{read_anew, read_until_believed, visit_log};
 pub(crate) use self::chain::{Boundary, Part};
 use self::chain::{Head, Unused};
 use self::directory::{Directory, Found};
@@ -58,15 +58,9 @@ pub fn read_log_watched<'a>(
     options: &LogOptions,
     watch: &mut dyn FnMut(u64, u64),
 ) -> Result<LogView<'a>, LogError> {
-    let mut before = None;
-    read_anew(
+    read_until_believed(
         || read_once(storage, options, watch),
-        |found| {
-            let doubt = found.as_ref().err().and_then(Doubt::of);
-            let is_new = doubt.is_some() && doubt != before;
-            before = doubt;
-            is_new
-        },
+        |found| found.as_ref().err().and_then(Doubt::of),
     )
 }
 
