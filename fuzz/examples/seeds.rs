@@ -62,7 +62,7 @@ fn numbers(folder: &Path, files: usize, bytes: usize) -> io::Result<()> {
 /// the place of a number among all u32, and its fields. Behind them one damage of each kind.
 fn snapshots(folder: &Path) -> io::Result<()> {
     const STEPS: u32 = 11;
-    const DAMAGES: u32 = 11;
+    const DAMAGES: u32 = 13;
     let variant = |nth: u32, of: u32| {
         let place = (u64::from(nth) << 32).div_ceil(u64::from(of));
         u32::try_from(place).unwrap_or(u32::MAX).to_le_bytes()

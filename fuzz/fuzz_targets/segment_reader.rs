@@ -18,13 +18,13 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use crc32fast::Hasher;
 use horolog_sim::SimDisk;
-use horolog_storage::Storage;
 use horolog_wal::{
     BATCH_HEADER_LEN, BatchBuf, BatchFlags, BatchHeader, Context, Link, LinkReason, Listed, LogError,
     LogOptions, LogView, Lsn, Meta, MetaState, Seal, SegmentHeader, Stamp, Syncer, Writer, open_writer,
     read_log,
 };
 use libfuzzer_sys::fuzz_target;
+use rig::damage::Damage;
 use rig::{BLOCK, List};
 
 const CODEC: u16 = 7;
@@ -373,19 +373,6 @@ enum Step {
     Kill,
 }
 
-#[derive(Arbitrary, Debug)]
-enum Damage {
-    Flip { file: u8, offset: u32, mask: u8 },
-    FlipHeader { file: u8, block: u8, offset: u8, mask: u8 },
-    Burst { file: u8, offset: u32, masks: [u8; 16] },
-    Cut { file: u8, len: u32 },
-    Blank { file: u8, block: u8 },
-    CopyBlock { from: (u8, u8), to: (u8, u8) },
-    CopyFile { from: u8, to: u8 },
-    Remove { file: u8 },
-    Stranger { name: u8 },
-}
-
 /// A writer of the log, and what it has promised.
 struct Life {
     writer: Writer,
@@ -501,67 +488,11 @@ fn damaged(steps: &[Step], damage: &[Damage]) {
     history.check(&history.disk.clone());
 
     for damage in damage {
-        inflict(&history.disk, damage);
+        damage.inflict(&history.disk);
     }
     if let Ok(view) = read_log(&*history.disk, &options()) {
         let found = records(&view);
         assert!(history.model.starts_with(&found), "the damage made records up");
         go_on(history.disk.clone(), &view).expect("what can be read can be gone on with");
-    }
-}
-
-fn inflict(disk: &SimDisk, damage: &Damage) {
-    let files = disk.files();
-    let name_of = |file: u8| usize::from(file).checked_rem(files.len()).map(|at| files[at].clone());
-    let flip = |(name, len): (String, u64), offset: u64, mask| {
-        len.checked_sub(1).map(|last| disk.flip(&name, offset % (last + 1), mask));
-    };
-    let block_of = |name: &str, block: u8| {
-        let bytes = disk.bytes(name)?;
-        let at = usize::from(block).checked_rem(bytes.len() / BLOCK)? * BLOCK;
-        Some((bytes, at))
-    };
-    match damage {
-        Damage::Flip { file, offset, mask } => {
-            let Some(file) = name_of(*file) else { return };
-            flip(file, u64::from(*offset), *mask);
-        }
-        Damage::FlipHeader { file, block, offset, mask } => {
-            let offset = u64::from(*block) * BLOCK as u64 + u64::from(offset % 96);
-            let Some(file) = name_of(*file) else { return };
-            flip(file, offset, *mask);
-        }
-        Damage::Burst { file, offset, masks } => {
-            let Some(file) = name_of(*file) else { return };
-            for (offset, mask) in (u64::from(*offset)..).zip(masks) {
-                flip(file.clone(), offset, *mask);
-            }
-        }
-        Damage::Cut { file, len } => {
-            let Some((name, _)) = name_of(*file) else { return };
-            disk.truncate(&name, u64::from(*len));
-        }
-        Damage::Blank { file, block } => {
-            let Some((name, _)) = name_of(*file) else { return };
-            let Some((mut bytes, at)) = block_of(&name, *block) else { return };
-            bytes[at..at + BLOCK].fill(0);
-            disk.put(&name, &bytes);
-        }
-        Damage::CopyBlock { from, to } => {
-            let (Some((from_name, _)), Some((to_name, _))) = (name_of(from.0), name_of(to.0)) else { return };
-            let Some((source, source_at)) = block_of(&from_name, from.1) else { return };
-            let Some((mut target, target_at)) = block_of(&to_name, to.1) else { return };
-            target[target_at..target_at + BLOCK].copy_from_slice(&source[source_at..source_at + BLOCK]);
-            disk.put(&to_name, &target);
-        }
-        Damage::CopyFile { from, to } => {
-            let Some(bytes) = name_of(*from).and_then(|(name, _)| disk.bytes(&name)) else { return };
-            disk.put(&segment_name(u64::from(*to)), &bytes);
-        }
-        Damage::Remove { file } => {
-            let Some((name, _)) = name_of(*file) else { return };
-            disk.remove(&name).expect("a file that was listed");
-        }
-        Damage::Stranger { name } => disk.put(&format!("seg-{name:x}.tmp"), b"not a segment"),
     }
 }

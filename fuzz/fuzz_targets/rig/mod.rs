@@ -1,5 +1,7 @@
 //! What the targets share that fill a directory by the rules and then damage it.
 
+pub(crate) mod damage;
+
 use std::sync::Arc;
 
 use arbitrary::{Arbitrary, Unstructured};
