@@ -267,6 +267,80 @@ fn recurring_in(phase: &str) -> (Desk, TimerId) {
 
 // The phase table
 
+/// What each record does to a one-shot in each phase.
+const ONE_SHOTS: &str = "
+    Put, none: -> waiting
+    Put, waiting: IdTaken
+    Put, leased: IdTaken
+    Put, retrying: IdTaken
+    Put, doomed: IdTaken
+    Put, dead: IdTaken
+    Put, ended: IdTaken
+    Reschedule, none: NoSuchTimer
+    Reschedule, waiting: -> waiting
+    Reschedule, leased: is Leased
+    Reschedule, retrying: -> waiting
+    Reschedule, doomed: is Leased
+    Reschedule, dead: -> waiting
+    Reschedule, ended: NoSuchTimer
+    Cancel, none: NoSuchTimer
+    Cancel, waiting: -> ended
+    Cancel, leased: -> doomed
+    Cancel, retrying: -> ended
+    Cancel, doomed: -> doomed
+    Cancel, dead: -> ended
+    Cancel, ended: NoSuchTimer
+    Deliver, none: NoSuchTimer
+    Deliver, waiting: -> leased
+    Deliver, leased: is Leased
+    Deliver, retrying: Occurrence
+    Deliver, doomed: is Leased
+    Deliver, dead: is Dead
+    Deliver, ended: NoSuchTimer
+    Deliver again, none: NoSuchTimer
+    Deliver again, waiting: Occurrence
+    Deliver again, leased: is Leased
+    Deliver again, retrying: -> leased
+    Deliver again, doomed: is Leased
+    Deliver again, dead: is Dead
+    Deliver again, ended: NoSuchTimer
+    Skip, none: NoSuchTimer
+    Skip, waiting: -> ended
+    Skip, leased: is Leased
+    Skip, retrying: -> ended
+    Skip, doomed: is Leased
+    Skip, dead: is Dead
+    Skip, ended: NoSuchTimer
+    Complete, none: NoSuchTimer
+    Complete, waiting: is Waiting
+    Complete, leased: -> ended
+    Complete, retrying: is Waiting
+    Complete, doomed: -> ended
+    Complete, dead: is Dead
+    Complete, ended: NoSuchTimer
+    Fail with a retry, none: NoSuchTimer
+    Fail with a retry, waiting: is Waiting
+    Fail with a retry, leased: -> waiting
+    Fail with a retry, retrying: is Waiting
+    Fail with a retry, doomed: NextDue
+    Fail with a retry, dead: is Dead
+    Fail with a retry, ended: NoSuchTimer
+    Fail without one, none: NoSuchTimer
+    Fail without one, waiting: is Waiting
+    Fail without one, leased: NextDue
+    Fail without one, retrying: is Waiting
+    Fail without one, doomed: -> ended
+    Fail without one, dead: is Dead
+    Fail without one, ended: NoSuchTimer
+    Dead, none: NoSuchTimer
+    Dead, waiting: is Waiting
+    Dead, leased: -> dead
+    Dead, retrying: -> dead
+    Dead, doomed: -> ended
+    Dead, dead: is Dead
+    Dead, ended: NoSuchTimer
+";
+
 #[test]
 fn the_phase_table_holds_for_one_shots() {
     let records: &[(&str, Case)] = &[
@@ -282,84 +356,76 @@ fn the_phase_table_holds_for_one_shots() {
         ("Dead", |id| dead(id, 0)),
     ];
     let phases = ["none", "waiting", "leased", "retrying", "doomed", "dead", "ended"];
-    check_matrix(
-        &phases,
-        one_shot_in,
-        records,
-        "
-        Put, none: -> waiting
-        Put, waiting: IdTaken
-        Put, leased: IdTaken
-        Put, retrying: IdTaken
-        Put, doomed: IdTaken
-        Put, dead: IdTaken
-        Put, ended: IdTaken
-        Reschedule, none: NoSuchTimer
-        Reschedule, waiting: -> waiting
-        Reschedule, leased: is Leased
-        Reschedule, retrying: -> waiting
-        Reschedule, doomed: is Leased
-        Reschedule, dead: -> waiting
-        Reschedule, ended: NoSuchTimer
-        Cancel, none: NoSuchTimer
-        Cancel, waiting: -> ended
-        Cancel, leased: -> doomed
-        Cancel, retrying: -> ended
-        Cancel, doomed: -> doomed
-        Cancel, dead: -> ended
-        Cancel, ended: NoSuchTimer
-        Deliver, none: NoSuchTimer
-        Deliver, waiting: -> leased
-        Deliver, leased: is Leased
-        Deliver, retrying: Occurrence
-        Deliver, doomed: is Leased
-        Deliver, dead: is Dead
-        Deliver, ended: NoSuchTimer
-        Deliver again, none: NoSuchTimer
-        Deliver again, waiting: Occurrence
-        Deliver again, leased: is Leased
-        Deliver again, retrying: -> leased
-        Deliver again, doomed: is Leased
-        Deliver again, dead: is Dead
-        Deliver again, ended: NoSuchTimer
-        Skip, none: NoSuchTimer
-        Skip, waiting: -> ended
-        Skip, leased: is Leased
-        Skip, retrying: -> ended
-        Skip, doomed: is Leased
-        Skip, dead: is Dead
-        Skip, ended: NoSuchTimer
-        Complete, none: NoSuchTimer
-        Complete, waiting: is Waiting
-        Complete, leased: -> ended
-        Complete, retrying: is Waiting
-        Complete, doomed: -> ended
-        Complete, dead: is Dead
-        Complete, ended: NoSuchTimer
-        Fail with a retry, none: NoSuchTimer
-        Fail with a retry, waiting: is Waiting
-        Fail with a retry, leased: -> waiting
-        Fail with a retry, retrying: is Waiting
-        Fail with a retry, doomed: NextDue
-        Fail with a retry, dead: is Dead
-        Fail with a retry, ended: NoSuchTimer
-        Fail without one, none: NoSuchTimer
-        Fail without one, waiting: is Waiting
-        Fail without one, leased: NextDue
-        Fail without one, retrying: is Waiting
-        Fail without one, doomed: -> ended
-        Fail without one, dead: is Dead
-        Fail without one, ended: NoSuchTimer
-        Dead, none: NoSuchTimer
-        Dead, waiting: is Waiting
-        Dead, leased: -> dead
-        Dead, retrying: -> dead
-        Dead, doomed: -> ended
-        Dead, dead: is Dead
-        Dead, ended: NoSuchTimer
-        ",
-    );
+    check_matrix(&phases, one_shot_in, records, ONE_SHOTS);
 }
+
+/// The same of a recurring timer.
+const RECURRING: &str = "
+    Reschedule, waiting: NextDue
+    Reschedule, leased: NextDue
+    Reschedule, retrying: NextDue
+    Reschedule, doomed: NextDue
+    Cancel, waiting: -> ended
+    Cancel, leased: -> doomed
+    Cancel, retrying: -> ended
+    Cancel, doomed: -> doomed
+    Deliver slot 1, waiting: -> leased
+    Deliver slot 1, leased: is Leased
+    Deliver slot 1, retrying: Occurrence
+    Deliver slot 1, doomed: is Leased
+    Deliver slot 1 again, waiting: Occurrence
+    Deliver slot 1 again, leased: is Leased
+    Deliver slot 1 again, retrying: -> leased
+    Deliver slot 1 again, doomed: is Leased
+    Deliver slots 1 to 4, waiting: -> leased
+    Deliver slots 1 to 4, leased: is Leased
+    Deliver slots 1 to 4, retrying: Occurrence
+    Deliver slots 1 to 4, doomed: is Leased
+    Deliver slot 2, waiting: Occurrence
+    Deliver slot 2, leased: is Leased
+    Deliver slot 2, retrying: Occurrence
+    Deliver slot 2, doomed: is Leased
+    Skip slots 1 to 3, waiting: -> waiting
+    Skip slots 1 to 3, leased: Occurrence
+    Skip slots 1 to 3, retrying: Occurrence
+    Skip slots 1 to 3, doomed: Occurrence
+    Skip slots 2 to 3, waiting: Occurrence
+    Skip slots 2 to 3, leased: -> leased
+    Skip slots 2 to 3, retrying: Occurrence
+    Skip slots 2 to 3, doomed: -> doomed
+    Skip and end, waiting: Occurrence
+    Skip and end, leased: Occurrence
+    Skip and end, retrying: Occurrence
+    Skip and end, doomed: Occurrence
+    Complete slot 1, waiting: is Waiting
+    Complete slot 1, leased: -> waiting
+    Complete slot 1, retrying: is Waiting
+    Complete slot 1, doomed: -> ended
+    Complete slot 2, waiting: is Waiting
+    Complete slot 2, leased: Occurrence
+    Complete slot 2, retrying: is Waiting
+    Complete slot 2, doomed: Occurrence
+    Complete delivery 2, waiting: is Waiting
+    Complete delivery 2, leased: Occurrence
+    Complete delivery 2, retrying: is Waiting
+    Complete delivery 2, doomed: Occurrence
+    Fail slot 1, waiting: is Waiting
+    Fail slot 1, leased: -> waiting
+    Fail slot 1, retrying: is Waiting
+    Fail slot 1, doomed: NextDue
+    Fail without a retry, waiting: is Waiting
+    Fail without a retry, leased: NextDue
+    Fail without a retry, retrying: is Waiting
+    Fail without a retry, doomed: -> ended
+    Dead slot 1, waiting: is Waiting
+    Dead slot 1, leased: -> waiting
+    Dead slot 1, retrying: -> waiting
+    Dead slot 1, doomed: -> ended
+    Dead slot 2, waiting: is Waiting
+    Dead slot 2, leased: Occurrence
+    Dead slot 2, retrying: Occurrence
+    Dead slot 2, doomed: Occurrence
+";
 
 #[test]
 fn the_phase_table_holds_for_recurring_timers() {
@@ -381,77 +447,7 @@ fn the_phase_table_holds_for_recurring_timers() {
         ("Dead slot 1", |id| dead(id, 1)),
         ("Dead slot 2", |id| dead(id, 2)),
     ];
-    check_matrix(
-        &["waiting", "leased", "retrying", "doomed"],
-        recurring_in,
-        records,
-        "
-        Reschedule, waiting: NextDue
-        Reschedule, leased: NextDue
-        Reschedule, retrying: NextDue
-        Reschedule, doomed: NextDue
-        Cancel, waiting: -> ended
-        Cancel, leased: -> doomed
-        Cancel, retrying: -> ended
-        Cancel, doomed: -> doomed
-        Deliver slot 1, waiting: -> leased
-        Deliver slot 1, leased: is Leased
-        Deliver slot 1, retrying: Occurrence
-        Deliver slot 1, doomed: is Leased
-        Deliver slot 1 again, waiting: Occurrence
-        Deliver slot 1 again, leased: is Leased
-        Deliver slot 1 again, retrying: -> leased
-        Deliver slot 1 again, doomed: is Leased
-        Deliver slots 1 to 4, waiting: -> leased
-        Deliver slots 1 to 4, leased: is Leased
-        Deliver slots 1 to 4, retrying: Occurrence
-        Deliver slots 1 to 4, doomed: is Leased
-        Deliver slot 2, waiting: Occurrence
-        Deliver slot 2, leased: is Leased
-        Deliver slot 2, retrying: Occurrence
-        Deliver slot 2, doomed: is Leased
-        Skip slots 1 to 3, waiting: -> waiting
-        Skip slots 1 to 3, leased: Occurrence
-        Skip slots 1 to 3, retrying: Occurrence
-        Skip slots 1 to 3, doomed: Occurrence
-        Skip slots 2 to 3, waiting: Occurrence
-        Skip slots 2 to 3, leased: -> leased
-        Skip slots 2 to 3, retrying: Occurrence
-        Skip slots 2 to 3, doomed: -> doomed
-        Skip and end, waiting: Occurrence
-        Skip and end, leased: Occurrence
-        Skip and end, retrying: Occurrence
-        Skip and end, doomed: Occurrence
-        Complete slot 1, waiting: is Waiting
-        Complete slot 1, leased: -> waiting
-        Complete slot 1, retrying: is Waiting
-        Complete slot 1, doomed: -> ended
-        Complete slot 2, waiting: is Waiting
-        Complete slot 2, leased: Occurrence
-        Complete slot 2, retrying: is Waiting
-        Complete slot 2, doomed: Occurrence
-        Complete delivery 2, waiting: is Waiting
-        Complete delivery 2, leased: Occurrence
-        Complete delivery 2, retrying: is Waiting
-        Complete delivery 2, doomed: Occurrence
-        Fail slot 1, waiting: is Waiting
-        Fail slot 1, leased: -> waiting
-        Fail slot 1, retrying: is Waiting
-        Fail slot 1, doomed: NextDue
-        Fail without a retry, waiting: is Waiting
-        Fail without a retry, leased: NextDue
-        Fail without a retry, retrying: is Waiting
-        Fail without a retry, doomed: -> ended
-        Dead slot 1, waiting: is Waiting
-        Dead slot 1, leased: -> waiting
-        Dead slot 1, retrying: -> waiting
-        Dead slot 1, doomed: -> ended
-        Dead slot 2, waiting: is Waiting
-        Dead slot 2, leased: Occurrence
-        Dead slot 2, retrying: Occurrence
-        Dead slot 2, doomed: Occurrence
-        ",
-    );
+    check_matrix(&["waiting", "leased", "retrying", "doomed"], recurring_in, records, RECURRING);
 }
 
 // One-shots
