@@ -127,8 +127,8 @@ impl Bounds {
 
 /// Reads what can be kept of a directory, damaged or not. Takes no lock and writes nothing.
 ///
-/// Damage and loss are believed when they are found twice, the same both times: a writer that lets go of a file meanwhile, or uses it
-/// again, damages nothing.
+/// Damage and loss are believed when they are found twice, the same both times: a writer that lets go of a file
+/// meanwhile, or uses it again, damages nothing.
 ///
 /// The log is taken from its first record on if that gives everything. If something is missing, each snapshot that is whole is
 /// tried as well, listed or not; what keeps the most is taken. A snapshot is proof, too: what it has seen was durable.

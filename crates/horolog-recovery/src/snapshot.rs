@@ -49,8 +49,8 @@ pub enum SnapshotTrouble {
     },
 }
 
-/// Whether this says something about the snapshot. That it cannot be opened or mapped for want of handles, memory or rights does not,
-/// nor that a later version wrote it; that the medium gives an error for it does.
+/// Whether this says something about the snapshot. That it cannot be opened or mapped for want of handles, memory or
+/// rights does not, nor that a later version wrote it; that the medium gives an error for it does.
 fn is_damage(error: &LogError) -> bool {
     match error {
         LogError::SnapshotDamaged { .. } => true,

@@ -313,8 +313,9 @@ fn a_snapshot_that_needs_no_log_is_enough_for_a_repair() {
     assert_eq!(payloads(&again.state), payloads(&life.state));
 }
 
-/// A directory with two snapshots is looked at without the lock; after so many operations its owner goes on, makes two more, lets
-/// segments go and uses their files again. Says whether it came to that. `look` gets what callers could see before and after.
+/// A directory with two snapshots is looked at without the lock; after so many operations its owner goes on, makes two
+/// more, lets segments go and uses their files again. Says whether it came to that. `look` gets what callers could see
+/// before and after.
 fn while_compacting(after: u64, look: impl FnOnce(&SimDisk, &Mutex<Vec<String>>)) -> bool {
     let (disk, mut life) = with_snapshots(3, &[60, 60], 30);
     let pictures = Arc::new(Mutex::new(vec![picture(&life.state)]));

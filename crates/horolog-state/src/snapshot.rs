@@ -19,8 +19,8 @@
 //!
 //! # Sections
 //!
-//! All numbers are little-endian; `docs/format.md`, "Snapshot sections", has the tables. The slots come first, in order and without a gap,
-//! and the globals last.
+//! All numbers are little-endian; `docs/format.md`, "Snapshot sections", has the tables. The slots come first, in order
+//! and without a gap, and the globals last.
 //!
 //! # Invariants
 //!

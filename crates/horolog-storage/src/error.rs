@@ -97,8 +97,8 @@ impl StorageError {
             if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
     }
 
-    /// Whether the bytes of a file that is there and open cannot be read: an answer of the medium, and not a want of handles, memory
-    /// or rights.
+    /// Whether the bytes of a file that is there and open cannot be read: an answer of the medium, and not a want of
+    /// handles, memory or rights.
     #[must_use]
     pub fn is_of_the_medium(&self) -> bool {
         matches!(self, Self::Io { op: Op::Read, .. })

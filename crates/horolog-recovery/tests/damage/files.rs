@@ -1,4 +1,5 @@
-//! Every length of every file; and every file missing, doubled, swapped, of another log, of an earlier time, of a later version.
+//! Every length of every file; and every file missing, doubled, swapped, of another log, of an earlier time, of a later
+//! version.
 
 use std::collections::BTreeSet;
 

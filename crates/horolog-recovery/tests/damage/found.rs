@@ -70,8 +70,8 @@ impl Directory {
         Found::of(&read)
     }
 
-    /// What `verify` and an opening find, which is the same; neither writes anything before all was found to be sound. Then the
-    /// directory is opened, which shows what was read and leaves each old segment as it is.
+    /// What `verify` and an opening find, which is the same; neither writes anything before all was found to be sound.
+    /// Then the directory is opened, which shows what was read and leaves each old segment as it is.
     #[track_caller]
     pub(crate) fn judge(&self, disk: &SimDisk, what: &str) -> Found {
         let before = (disk.changes(), disk.image());
@@ -94,8 +94,8 @@ impl Directory {
     }
 }
 
-/// What a second reader finds, who has nothing but `docs/format.md`. Where the format leaves open which damage is told first, it
-/// tells none.
+/// What a second reader finds, who has nothing but `docs/format.md`. Where the format leaves open which damage is told
+/// first, it tells none.
 pub(crate) fn decoded(disk: &SimDisk) -> Option<Found> {
     match decode(&disk.image(), 0) {
         Decoded::Log(log) => Some(of_log(&log)),

@@ -1,7 +1,8 @@
-//! Bad input, exhaustively: every byte, every length and every file of small directories, and the exact verdict on each.
+//! Bad input, exhaustively: every byte, every length and every file of small directories, and the exact verdict on
+//! each.
 //!
-//! What has to come of it is worked out from `docs/format.md` and from the table of start-up cases in `docs/recovery.md`, without
-//! the code that is tested here.
+//! What has to come of it is worked out from `docs/format.md` and from the table of start-up cases in
+//! `docs/recovery.md`, without the code that is tested here.
 #![cfg(test)]
 #![expect(clippy::cast_possible_truncation, reason = "offsets are cut to size")]
 

@@ -28,8 +28,8 @@ pub fn read_anew<T>(mut read: impl FnMut() -> T, mut has_changed: impl FnMut(&T)
     read()
 }
 
-/// As [`read_anew`], for what looks like damage: it is believed when it is found twice in the same way. `doubt` says in which; `None`
-/// for what a writer cannot have caused.
+/// As [`read_anew`], for what looks like damage: it is believed when it is found twice in the same way. `doubt` says in
+/// which; `None` for what a writer cannot have caused.
 pub fn read_until_believed<T, D: PartialEq>(read: impl FnMut() -> T, doubt: impl Fn(&T) -> Option<D>) -> T {
     let mut before = None;
     read_anew(read, |found| {

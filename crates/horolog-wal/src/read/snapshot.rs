@@ -161,8 +161,8 @@ impl SnapshotOnDisk {
     }
 }
 
-/// The snapshots of a log in a directory that may be damaged, newest first: those that are whole by their own account. `uuid` is the
-/// identity of the log, or 0 if nothing says it; then all that there are have to agree.
+/// The snapshots of a log in a directory that may be damaged, newest first: those that are whole by their own account.
+/// `uuid` is the identity of the log, or 0 if nothing says it; then all that there are have to agree.
 ///
 /// # Errors
 ///

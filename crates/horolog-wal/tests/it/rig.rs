@@ -153,7 +153,8 @@ pub(crate) fn mem(seed: u64) -> Arc<SimDisk> {
     Arc::new(disk)
 }
 
-/// What a crash leaves: with 0 the process is gone and the system lives on, else the power failed, and half of what waited arrived.
+/// What a crash leaves: with 0 the process is gone and the system lives on, else the power failed, and half of what
+/// waited arrived.
 pub(crate) fn crashed(disk: &SimDisk, remains: u64) -> Arc<SimDisk> {
     let mut rng = Rng::new(remains);
     Arc::new(if remains == 0 { disk.process_kill() } else { disk.power_cut(&mut || rng.one_in(2)) })
