@@ -78,9 +78,9 @@ impl<const WORDS: usize> Bits<WORDS> {
         self.first_of(self.summary >> word >> 1 << 1 << word)
     }
 
-    /// The numbers of the second word that has any.
-    pub(crate) fn second_word(&self) -> impl Iterator<Item = usize> {
-        let later = self.summary & self.summary.wrapping_sub(1);
+    /// The numbers of the word that comes so many after the first, of those that have any.
+    pub(crate) fn word_after(&self, words: u32) -> impl Iterator<Item = usize> {
+        let later = (0..words).fold(self.summary, |rest, _| rest & rest.wrapping_sub(1));
         let word = later.trailing_zeros() as usize;
         let bits = self.words.get(word).copied().unwrap_or(0);
         let rests = core::iter::successors(Some(bits), |rest| Some(rest & rest.wrapping_sub(1)));
@@ -119,10 +119,14 @@ mod tests {
             assert_eq!(bits.first(), model.first().copied());
             let from = (random >> 20) as usize % (64 * WORDS + 1);
             assert_eq!(bits.first_from(from), model.range(from..).next().copied());
-            let first_word = model.first().map_or(0, |first| first / 64 * 64 + 64);
-            let second = model.range(first_word..).next().map(|number| number / 64);
-            let expected: Vec<_> = model.iter().copied().filter(|n| Some(n / 64) == second).collect();
-            assert_eq!(bits.second_word().collect::<Vec<_>>(), expected);
+            let mut words: Vec<_> = model.iter().map(|number| number / 64).collect();
+            words.dedup();
+            for after in 0..4 {
+                let word = words.get(after as usize);
+                let expected: Vec<_> =
+                    model.iter().copied().filter(|number| Some(&(number / 64)) == word).collect();
+                assert_eq!(bits.word_after(after).collect::<Vec<_>>(), expected);
+            }
         }
     }
 

@@ -530,6 +530,9 @@ impl Slab {
                     self.grow(page);
                 }
                 self.store(page);
+                if self.is_large() {
+                    self.pages[page].ask_for_first();
+                }
                 return Some(page);
             }
             if is_new && segment as usize >= self.floors.len() {

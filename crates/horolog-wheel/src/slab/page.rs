@@ -9,6 +9,9 @@ use crate::prefetch::prefetch;
 /// Slots of a page.
 pub(super) const PAGE_SLOTS: usize = 1_024;
 
+/// A word of free slots is used up: the cells of this word are asked for.
+const ASKED_WORD: u32 = 2;
+
 /// The cells of a page, and which of its slots are free. A page that is not stored has no slot in use.
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -107,6 +110,13 @@ impl Page {
         }
     }
 
+    /// Asks for the cells of the first free slots.
+    pub(super) fn ask_for_first(&self) {
+        if let Some(body) = &self.body {
+            (0..=ASKED_WORD).for_each(|word| body.ask_for_word(word));
+        }
+    }
+
     /// Puts a slot back among the free ones; how many there are now.
     #[inline]
     pub(super) fn put_back(&mut self, at: usize) -> usize {
@@ -173,13 +183,13 @@ impl Body {
     fn take(&mut self, at: usize) {
         self.free_len -= 1;
         if self.free.remove(at) {
-            self.ask_for_next();
+            self.ask_for_word(ASKED_WORD);
         }
     }
 
-    /// A word of free slots is used up: asks for the cells of those in the word after the next. They are not in order in
-    /// memory when they were freed at random, and reading them one by one would be a miss each.
-    fn ask_for_next(&self) {
-        self.free.second_word().for_each(|at| prefetch(&raw const self.cells[at % PAGE_SLOTS]));
+    /// Asks for the cells of the free slots in a word, counted from the first that has any. They are not in order in memory
+    /// when they were freed at random, and reading them one by one would be a miss each.
+    fn ask_for_word(&self, word: u32) {
+        self.free.word_after(word).for_each(|at| prefetch(&raw const self.cells[at % PAGE_SLOTS]));
     }
 }
