@@ -510,12 +510,15 @@ impl Engine {
         self.core.wait_until(grace, |machine| held(machine) == 0);
         let applied = self.core.hold_to_lead(|machine, now| machine.close(&now));
         let flushed = self.core.lead(applied.0, Level::Durable);
-        self.core.do_jobs(Hand::Keep);
         self.core.stop();
         self.core.outside().stop_timer();
         for thread in running.threads {
             // A panic of a thread has been reported as a failure by itself.
             let _ = thread.join();
+        }
+        // Nobody else has a job any more: the MARK with CLEAN, its sync, the word to META, as far as threads have not done it.
+        for hand in [Hand::Keep, Hand::Log, Hand::Keep] {
+            self.core.do_jobs(hand);
         }
         self.core.outside().let_go();
         drop(running.lock);

@@ -52,7 +52,8 @@ pub(crate) trait Journal: Send + Sync + std::fmt::Debug {
     /// Makes everything up to `upto`, which was written before the call, durable. May run beside [`Journal::write`].
     fn sync(&self, upto: Lsn) -> Result<(), LogError>;
 
-    /// Says what is durable in an empty batch of its own, and makes that durable. Not beside a write or a sync.
+    /// Says what is durable in an empty batch of its own, to be synced like any other. Not beside a write. Says whether a spare
+    /// is wanted.
     fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<bool, LogError>;
 
     /// Notes, far from the records, what is durable. May run beside anything.
@@ -227,13 +228,7 @@ impl Journal for LocalJournal {
     fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<bool, LogError> {
         let mut writer = self.writer.lock();
         writer.mark(horolog_wal::Lsn(durable.0), tick, clean)?;
-        let wants_spare = writer.needs_spare();
-        drop(writer);
-        self.syncer().sync()?;
-        if clean {
-            self.witness(durable)?;
-        }
-        Ok(wants_spare)
+        Ok(writer.needs_spare())
     }
 
     fn witness(&self, durable: Lsn) -> Result<(), LogError> {

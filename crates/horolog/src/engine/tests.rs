@@ -1,30 +1,53 @@
-//! An engine on a disk whose syncs do not return until they are let.
+//! An engine on a disk whose syncs do not return until they are let. What has to happen while one is held is waited for while it
+//! is held: a sync that held it up would be waited for to the end of [`LONG`], and fail the test.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 
 use horolog_storage::{Contents, File};
 
 use super::*;
 
-/// Syncs wait here while it is shut.
+const LONG: Duration = Duration::from_secs(60);
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Syncs of segments wait here while its gate is not open to them.
 #[derive(Debug, Default)]
 struct Barrier {
-    state: Mutex<(bool, usize)>,
+    state: Mutex<(Gate, usize)>,
     changed: Condvar,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Gate {
+    #[default]
+    Open,
+    /// Syncs behind a MARK wait.
+    Marks,
+    All,
+}
+
 impl Barrier {
-    fn set_shut(&self, is_shut: bool) {
-        self.state.lock().expect("no panic").0 = is_shut;
+    fn set(&self, gate: Gate) {
+        self.state.lock().expect("no panic").0 = gate;
         self.changed.notify_all();
     }
 
-    fn pass(&self) {
+    fn pass(&self, is_mark: bool) {
         let mut state = self.state.lock().expect("no panic");
+        let waits = |gate: Gate| gate == Gate::All || (gate == Gate::Marks && is_mark);
+        if !waits(state.0) {
+            return;
+        }
         state.1 += 1;
         self.changed.notify_all();
-        let mut state = self.changed.wait_while(state, |(is_shut, _)| *is_shut).expect("no panic");
+        let mut state = self.changed.wait_while(state, |(gate, _)| waits(*gate)).expect("no panic");
         state.1 -= 1;
+    }
+
+    fn is_anybody_there(&self) -> bool {
+        self.state.lock().expect("no panic").1 > 0
     }
 
     /// Waits until somebody waits here.
@@ -40,16 +63,13 @@ struct SlowStorage {
     barrier: Arc<Barrier>,
 }
 
+/// A segment under its own name: it was synced under another one when it was made.
 #[derive(Debug)]
 struct SlowFile {
     inner: Arc<dyn File>,
     barrier: Arc<Barrier>,
-}
-
-impl SlowStorage {
-    fn slow(&self, inner: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(SlowFile { inner, barrier: Arc::clone(&self.barrier) })
-    }
+    /// The last batch that was written says what is durable, and nothing else.
+    ends_with_mark: AtomicBool,
 }
 
 impl Storage for SlowStorage {
@@ -58,7 +78,12 @@ impl Storage for SlowStorage {
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
-        self.inner.open(name).map(|file| self.slow(file))
+        let inner = self.inner.open(name)?;
+        if !name.ends_with(".wal") {
+            return Ok(inner);
+        }
+        let barrier = Arc::clone(&self.barrier);
+        Ok(Arc::new(SlowFile { inner, barrier, ends_with_mark: AtomicBool::new(false) }))
     }
 
     fn open_read_only(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
@@ -66,7 +91,7 @@ impl Storage for SlowStorage {
     }
 
     fn create(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
-        self.inner.create(name).map(|file| self.slow(file))
+        self.inner.create(name)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
@@ -108,11 +133,13 @@ impl File for SlowFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        // Of the flags of a batch, MARK (`docs/format.md`).
+        self.ends_with_mark.store(bytes[56] & 4 != 0, Ordering::SeqCst);
         self.inner.write_at(bytes, offset)
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        self.barrier.pass();
+        self.barrier.pass(self.ends_with_mark.load(Ordering::SeqCst));
         self.inner.sync()
     }
 
@@ -125,31 +152,97 @@ impl File for SlowFile {
     }
 }
 
+/// An engine, and the barrier of its log.
+struct Slow {
+    engine: Engine,
+    barrier: Arc<Barrier>,
+    dir: tempfile::TempDir,
+    ids: Vec<TimerId>,
+}
+
+impl Slow {
+    /// Fifty timers are about to come due; what they are is durable.
+    fn with_timers() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let barrier = Arc::new(Barrier::default());
+        let inner = OsStorage::open_or_create(dir.path()).expect("a directory");
+        let storage = SlowStorage { inner, barrier: Arc::clone(&barrier) };
+        let engine = Engine::open_storage(Arc::new(storage), dir.path(), &Options::new()).expect("an engine");
+        let tickets: Vec<_> = (0..50).map(|_| engine.submit(soon()).expect("room")).collect();
+        let ids = tickets.iter().map(|ticket| ticket.wait().expect("durable")).collect();
+        Self { engine, barrier, dir, ids }
+    }
+
+    /// Every one of them comes, and is completed.
+    fn all_come(&mut self) {
+        while !self.ids.is_empty() {
+            let due = self.engine.due().recv_timeout(LONG).expect("handed out");
+            self.ids.retain(|id| *id != due.id());
+            // What is needed for that is written, and nobody waits for it to be durable.
+            let _goes_with_the_next_sync = due.complete().expect("open");
+        }
+    }
+
+    fn all_come_while_held(&mut self) {
+        self.all_come();
+        assert!(self.barrier.is_anybody_there(), "the sync is still on its way");
+    }
+
+    /// More timers, each written when this returns.
+    fn submit_written(&mut self, count: usize, timer: &Timer) {
+        let timer = timer.clone().durability(Durability::Written { sync_within: HOUR });
+        for _ in 0..count {
+            let ticket = self.engine.submit(timer.clone()).expect("room");
+            self.ids.push(ticket.wait_timeout(LONG).expect("it is written").expect("sound"));
+        }
+    }
+
+    /// The sync returns, and with it whatever was held up.
+    fn open(&self, held_up: &Ticket<TimerId>) {
+        self.barrier.set(Gate::Open);
+        held_up.wait().expect("durable");
+        let due = self.engine.due().recv_timeout(LONG).expect("now it is");
+        assert_eq!(due.id(), held_up.id());
+        due.complete().expect("open").wait().expect("durable");
+        self.engine.shutdown(Duration::ZERO).expect("in order");
+        assert!(Engine::open(self.dir.path()).expect("it opens").report().clean);
+    }
+}
+
+impl Drop for Slow {
+    /// A test that fails does not wait for ever.
+    fn drop(&mut self) {
+        self.barrier.set(Gate::Open);
+    }
+}
+
+fn soon() -> Timer {
+    Timer::after(Duration::from_millis(20))
+}
+
 #[test]
 fn timers_are_handed_out_while_a_sync_does_not_return() {
-    const LONG: Duration = Duration::from_secs(60);
-    let dir = tempfile::tempdir().expect("a directory");
-    let barrier = Arc::new(Barrier::default());
-    let inner = OsStorage::open_or_create(dir.path()).expect("a directory");
-    let storage = SlowStorage { inner, barrier: Arc::clone(&barrier) };
-    let engine = Engine::open_storage(Arc::new(storage), dir.path(), &Options::new()).expect("an engine");
-    let soon = || Timer::after(Duration::from_millis(20));
-    let mut ids: Vec<_> = (0..50).map(|_| engine.schedule(soon()).expect("scheduled")).collect();
-
-    barrier.set_shut(true);
-    let held_up = engine.submit(soon()).expect("room");
-    barrier.wait_for_one();
-    for _ in 0..50 {
-        let due = engine.due().recv_timeout(LONG).expect("handed out while the sync is on its way");
-        ids.retain(|id| *id != due.id());
-        // What is needed for that is written, and nobody waits for it to be durable.
-        let _goes_with_the_next_sync = due.complete().expect("open");
-    }
-    assert!(ids.is_empty());
+    let mut slow = Slow::with_timers();
+    slow.barrier.set(Gate::All);
+    let held_up = slow.engine.submit(soon()).expect("room");
+    slow.barrier.wait_for_one();
+    slow.all_come_while_held();
     assert!(held_up.wait_timeout(Duration::ZERO).is_none(), "its record is not durable");
-    assert!(engine.due().try_recv().is_err(), "it was promised to nobody, so it is not handed out");
+    assert!(slow.engine.due().try_recv().is_err(), "it was promised to nobody, so it is not handed out");
+    slow.open(&held_up);
+}
 
-    barrier.set_shut(false);
-    held_up.wait().expect("durable");
-    engine.due().recv_timeout(LONG).expect("now it is").complete().expect("open").wait().expect("durable");
+/// Whatever becomes durable is followed by a MARK when the log is idle: its sync is as slow as any other.
+#[test]
+fn timers_are_handed_out_while_the_sync_of_a_mark_does_not_return() {
+    let mut slow = Slow::with_timers();
+    slow.all_come();
+    slow.barrier.set(Gate::Marks);
+    slow.engine.schedule(Timer::after(HOUR)).expect("durable");
+    slow.barrier.wait_for_one();
+    let held_up = slow.engine.submit(soon()).expect("room");
+    slow.submit_written(50, &soon());
+    slow.all_come_while_held();
+    assert!(held_up.wait_timeout(Duration::ZERO).is_none(), "its record is not durable");
+    slow.open(&held_up);
 }

@@ -3,11 +3,14 @@
 //! | job | at a time | offered when |
 //! | --- | --- | --- |
 //! | [`Job::Write`] | one | there are unwritten records, and no sync is running or something waits for `written` |
-//! | [`Job::Sync`] | one, may run beside a write | written > durable, and a `Synced` record waits, a `sync_within` is over, or half of the buffer is taken |
-//! | [`Job::Mark`] | one, alone | all is durable, no batch says so yet, and nothing was written for [`MARK_AFTER_IDLE_NS`] |
+//! | [`Job::Sync`] | one, may run beside a write | written > durable, and a `Synced` record waits, a `sync_within` is over, or half of the buffer is taken; or a mark was written |
+//! | [`Job::Mark`] | one, beside no write and no sync | all is durable, no batch says so yet, and nothing was written for [`MARK_AFTER_IDLE_NS`] |
 //! | [`Job::Witness`] | one, beside anything | something is durable that META does not know of, and [`WITNESS_EVERY_NS`] are over |
 //! | [`Job::Spare`] | one, beside anything | the log wants a spare segment; after a failure not before a pause |
 //! | [`Job::Snapshot`] | one, beside anything | `snapshots` has a step to do, and its time has come |
+//!
+//! Only a [`Job::Sync`] waits for the medium, and nothing that a delivery needs waits for it: writes go on beside it, that of a
+//! mark too. A mark counts as said once a sync that began behind it has returned.
 //!
 //! # A full disk
 //!
@@ -54,7 +57,7 @@ pub(crate) enum Job {
         /// What was written when the job was taken.
         upto: Lsn,
     },
-    /// Write an empty batch that says what is durable, and sync it.
+    /// Write an empty batch that says what is durable.
     Mark {
         /// What is durable.
         durable: Lsn,
@@ -111,6 +114,13 @@ enum DiskRoom {
     Out(Arc<LogError>),
 }
 
+/// What an empty batch says.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    durable: Lsn,
+    clean: bool,
+}
+
 /// Whose turn it is at the log, and who waits for what.
 #[derive(Debug)]
 pub(crate) struct LogTurns {
@@ -118,8 +128,10 @@ pub(crate) struct LogTurns {
     /// The sync that is running covers this much.
     syncing: Option<Lsn>,
     syncs_done: u64,
-    /// An empty batch is being written and synced.
+    /// An empty batch is being written.
     marking: bool,
+    /// One was written, and is not durable yet.
+    mark: Option<Mark>,
     witnessing: bool,
     sparing: bool,
     wants_spare: bool,
@@ -135,7 +147,7 @@ pub(crate) struct LogTurns {
     unwritten_sync_by_ns: Option<u64>,
     /// The same for records that are written or being written.
     written_sync_by_ns: Option<u64>,
-    /// What the last batch said was durable.
+    /// What the last batch said was durable; of a mark, once it is durable itself.
     stamped: Lsn,
     /// What META says is durable.
     witnessed: Lsn,
@@ -153,6 +165,7 @@ impl LogTurns {
             syncing: None,
             syncs_done: 0,
             marking: false,
+            mark: None,
             witnessing: false,
             sparing: false,
             wants_spare: true,
@@ -215,6 +228,7 @@ impl LogTurns {
     /// The log goes on in another file, with everything up to `durable` in it.
     pub(super) fn healed(&mut self, durable: Lsn, now: &Now) {
         self.disk = DiskRoom::Enough;
+        self.mark = None;
         self.wants_spare = true;
         self.spare_after_ns = 0;
         self.witnessed = durable;
@@ -301,8 +315,8 @@ impl Machine {
     fn offers_sync(&self, now: &Now) -> bool {
         let promised = self.log.wanted_durable > self.durable;
         let overdue = self.log.written_sync_by_ns.is_some_and(|by_ns| by_ns <= now.elapsed_ns);
-        let free = self.log.syncing.is_none() && !self.log.marking;
-        free && self.written > self.durable && (promised || overdue || self.buffers.is_pressed())
+        let records = self.written > self.durable && (promised || overdue || self.buffers.is_pressed());
+        self.log.syncing.is_none() && (records || self.log.mark.is_some())
     }
 
     fn take_sync(&mut self, now: &Now) -> Option<Job> {
@@ -313,10 +327,11 @@ impl Machine {
         Some(Job::Sync { upto: self.written })
     }
 
-    /// All is durable and the log does not say so yet.
+    /// All is durable, and the log does not say so yet, nor will once a mark is durable.
     pub(super) fn unmarked(&self) -> bool {
         let all_durable = self.state.applied() == self.durable;
         all_durable
+            && self.log.mark.is_none()
             && (self.log.stamped < self.durable || (self.closing == Closing::All && !self.log.clean_written))
     }
 
@@ -335,9 +350,15 @@ impl Machine {
         Some(Job::Mark { durable: self.durable, tick: now.elapsed.0, clean: self.closing == Closing::All })
     }
 
+    /// Once about a second, and at the end, when the log is marked as clean.
     fn offers_witness(&self, now: &Now) -> bool {
-        let elapsed_ns = now.elapsed_ns.saturating_sub(self.log.last_witness_ns);
-        !self.log.witnessing && self.durable > self.log.witnessed && elapsed_ns >= WITNESS_EVERY_NS
+        self.witness_at_ns().is_some_and(|at_ns| at_ns <= now.elapsed_ns)
+    }
+
+    fn witness_at_ns(&self) -> Option<u64> {
+        let at_ns = self.log.last_witness_ns.saturating_add(WITNESS_EVERY_NS);
+        let behind = self.durable > self.log.witnessed && !self.log.witnessing;
+        behind.then_some(if self.log.clean_written { 0 } else { at_ns })
     }
 
     fn take_witness(&mut self, now: &Now) -> Option<Job> {
@@ -398,9 +419,7 @@ impl Machine {
     fn keep_looks_again_at_ns(&self) -> Option<u64> {
         let mark = self.unmarked().then(|| self.log.last_write_ns.saturating_add(MARK_AFTER_IDLE_NS));
         let spare = (self.log.wants_spare && !self.log.sparing).then_some(self.log.spare_after_ns);
-        let behind = self.durable > self.log.witnessed && !self.log.witnessing;
-        let witness = behind.then(|| self.log.last_witness_ns.saturating_add(WITNESS_EVERY_NS));
-        [mark, spare, witness, self.snapshot_looks_again_at_ns()].into_iter().flatten().min()
+        [mark, spare, self.witness_at_ns(), self.snapshot_looks_again_at_ns()].into_iter().flatten().min()
     }
 
     fn wrote(&mut self, batch: Batch, wants_spare: bool, now: &Now) {
@@ -412,7 +431,12 @@ impl Machine {
         self.buffers.written(batch);
     }
 
+    /// The mark was written before this sync began: none is written beside a sync.
     fn synced(&mut self, upto: Lsn, now: &Now) {
+        if let Some(mark) = self.log.mark.take() {
+            self.log.stamped = self.log.stamped.max(mark.durable);
+            self.log.clean_written |= mark.clean;
+        }
         self.log.syncing = None;
         self.log.syncs_done += 1;
         self.log.last_write_ns = now.elapsed_ns;
@@ -454,8 +478,7 @@ impl Heart for Machine {
             (Job::Write { batch, .. }, Err(failed)) => self.not_written(batch, failed),
             (Job::Sync { upto }, Ok(_)) => self.synced(upto, &now),
             (Job::Mark { durable, clean, .. }, Ok(wants_spare)) => {
-                self.log.marking = false;
-                (self.log.stamped, self.log.clean_written) = (durable, clean);
+                (self.log.marking, self.log.mark) = (false, Some(Mark { durable, clean }));
                 self.log.wants_spare |= wants_spare;
             }
             (Job::Sync { .. }, Err(failed)) => {

@@ -29,6 +29,8 @@ struct Stub {
     wanted_written: u64,
     marked: u64,
     marking: bool,
+    /// A mark was written, and is not durable yet.
+    mark: Option<u64>,
     failed: bool,
     closing: bool,
     snapshot: StubSnapshot,
@@ -77,7 +79,8 @@ impl Stub {
     }
 
     fn offers_sync(&self) -> bool {
-        !self.failed && self.syncing.is_none() && !self.marking && self.written > self.durable
+        let has_any = self.written > self.durable || self.mark.is_some();
+        !self.failed && self.syncing.is_none() && has_any
     }
 
     /// An attempt of one's own: one that is under way has begun before.
@@ -104,7 +107,7 @@ impl Stub {
 
     fn offers_mark(&self) -> bool {
         let free = !self.failed && !self.writing && self.syncing.is_none() && !self.marking;
-        free && self.durable == self.applied && self.marked < self.durable
+        free && self.mark.is_none() && self.durable == self.applied && self.marked < self.durable
     }
 }
 
@@ -112,7 +115,7 @@ impl Stub {
 enum StubJob {
     Write(u64),
     Sync(u64),
-    /// It keeps writes and syncs waiting.
+    /// It keeps writes waiting, and is synced like one.
     Mark(u64),
     /// Beside writes and syncs.
     Copy(u64),
@@ -152,7 +155,10 @@ impl Heart for Stub {
                 self.writing = false;
                 self.written = if worked { upto } else { self.written };
             }
-            StubJob::Mark(upto) => (self.marking, self.marked) = (false, upto),
+            StubJob::Mark(upto) => {
+                assert!(self.syncing.is_none(), "a sync that is running covers no mark");
+                (self.marking, self.mark) = (false, Some(upto));
+            }
             StubJob::Copy(seen) => (self.snapshot.stepping, self.snapshot.copied) = (false, Some(seen)),
             StubJob::Publish(seen) => {
                 assert!(self.durable >= seen, "it counts, and what it has seen can be lost");
@@ -166,6 +172,7 @@ impl Heart for Stub {
                     assert!(upto >= self.durable, "syncs end in order");
                     self.durable = upto;
                     self.syncs_done += 1;
+                    self.marked = self.mark.take().unwrap_or(self.marked);
                 }
             }
         }
@@ -371,6 +378,11 @@ fn what_comes_during_a_mark_is_flushed_after_it() {
         shell.stop();
         join(log);
         join(keep);
+        // Whatever the threads left is done by whoever shuts down.
+        for hand in [Hand::Keep, Hand::Log] {
+            shell.do_jobs(hand);
+        }
+        assert_eq!(shell.hold(|stub, ()| stub.marked), 2);
     });
 }
 

@@ -116,10 +116,12 @@ impl World {
         self.work(Hand::Keep)
     }
 
+    /// What waits, a MARK and its sync, and the word to META that comes behind one with CLEAN.
     pub(crate) fn finish_jobs(&mut self) -> Checked {
         self.flush()?;
         self.keep()?;
-        self.flush()
+        self.flush()?;
+        self.keep()
     }
 
     pub(crate) fn turn(&mut self) {

@@ -223,7 +223,10 @@ impl Process {
                 self.spare = Some(job);
                 return Ok(());
             }
-            Job::Mark { .. } => Step::Mark,
+            Job::Mark { .. } => {
+                self.perform(job, all(Step::Mark))?;
+                return self.sync();
+            }
             Job::Snapshot(SnapshotStep::Retire) => Step::Retire,
             Job::Snapshot(_) => Step::Snapshot,
             _ => Step::Witness,
