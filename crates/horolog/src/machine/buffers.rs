@@ -55,6 +55,8 @@ pub(crate) struct Buffers {
     writing_bytes: usize,
     unsynced: VecDeque<Batch>,
     pool: Vec<BatchBuf>,
+    /// For the next batch, which is larger than others.
+    reserved: Option<BatchBuf>,
     discarded: Vec<BatchBuf>,
     bytes: usize,
     bytes_max: usize,
@@ -78,6 +80,7 @@ impl Buffers {
             writing_bytes: 0,
             unsynced: VecDeque::new(),
             pool: Vec::new(),
+            reserved: None,
             discarded: Vec::new(),
             bytes: 0,
             bytes_max,
@@ -119,7 +122,7 @@ impl Buffers {
         }
     }
 
-    /// Makes sure that so many bytes fit the open batch without growing it.
+    /// Makes sure that so many bytes fit the open batch without growing it. They are pushed next.
     pub(crate) fn prepare(&mut self, bytes: usize) {
         let fits = |batch: &Batch| batch.buf.len_bytes() + bytes <= batch.buf.capacity_bytes();
         if self.open.as_ref().is_some_and(|batch| !fits(batch))
@@ -127,18 +130,18 @@ impl Buffers {
         {
             self.closed.push_back(batch);
         }
-        if bytes > BATCH_CAPACITY {
-            self.pool.push(BatchBuf::with_capacity(bytes));
+        if self.open.is_none() && bytes > BATCH_CAPACITY {
+            self.reserved = Some(BatchBuf::with_capacity(bytes));
         }
     }
 
     /// Encodes a record into the open batch. A payload that is shared stays where it is until a hand writes the batch.
     pub(crate) fn push(&mut self, lsn: Lsn, record: &Record<'_>) {
-        let pool = &mut self.pool;
-        let batch = self.open.get_or_insert_with(|| Batch {
-            first: lsn,
-            count: 0,
-            buf: pool.pop().unwrap_or_else(|| BatchBuf::with_capacity(BATCH_CAPACITY)),
+        let (pool, reserved) = (&mut self.pool, &mut self.reserved);
+        let batch = self.open.get_or_insert_with(|| {
+            let ready = reserved.take().or_else(|| pool.pop());
+            let buf = ready.unwrap_or_else(|| BatchBuf::with_capacity(BATCH_CAPACITY));
+            Batch { first: lsn, count: 0, buf }
         });
         let kind = record.kind().code();
         self.bytes += batch.buf.push_with_tail(kind, 0, |out| codec::encode_head(record, out));
@@ -219,6 +222,12 @@ impl Buffers {
     /// Bytes of records that are not durable yet.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Buffers that wait to be used.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.pool.len() + usize::from(self.reserved.is_some())
     }
 
     #[cfg(test)]

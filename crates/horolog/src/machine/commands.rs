@@ -248,7 +248,8 @@ impl Machine {
             self.take_back_ids(&decided);
             return Err(refused);
         }
-        self.buffers.prepare(operations.iter().map(Operation::inline_bytes_max).sum());
+        let writes = operations.iter().zip(&decided).filter(|(_, decided)| decided.record.is_ok());
+        self.buffers.prepare(writes.map(|(operation, _)| operation.inline_bytes_max()).sum());
         let level = level_of(durability);
         let mut accepted = Accepted { value: Vec::with_capacity(decided.len()), lsn: Lsn::ZERO, level };
         for Decided { applied, record } in decided {

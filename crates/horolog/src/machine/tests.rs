@@ -333,6 +333,40 @@ fn a_buffer_does_not_grow_under_the_lock() {
     assert!(capacities.iter().all(|capacity| asked.contains(capacity)), "{capacities:?}");
 }
 
+/// A service that starts writes down what it needs, and nearly all of it is there already.
+#[test]
+fn batches_that_write_little_or_nothing_leave_no_buffers_behind() {
+    let mut world = World::new(6);
+    world.flush();
+    world.machine.options.limits.timers_max = 4_000;
+    world.machine.buffers = Buffers::new(16 << 20);
+    let keys: Vec<[u8; 4]> = (0..1_024_u32).map(u32::to_le_bytes).collect();
+    let payload = [7; 800];
+    let kept = |key| Request {
+        payload: (&payload).into(),
+        key: Some(key),
+        if_exists: horolog_state::IfExists::Keep,
+        ..Request::new(When::After { delay_ns: u128::MAX })
+    };
+    let upserts: Vec<_> = keys.iter().map(|key| Operation::Schedule(kept(key))).collect();
+    let upsert = |world: &mut World, operations: &[Operation<'_>]| {
+        let now = world.now();
+        let _ = world.machine.batch(operations, Durability::Synced, &now).expect("there is room");
+        world.flush();
+    };
+    upsert(&mut world, &upserts);
+    let waiting = world.machine.buffers.waiting();
+    for _ in 0..50 {
+        upsert(&mut world, &upserts);
+    }
+    assert_eq!(world.machine.buffers.waiting(), waiting, "nothing was written");
+    let one = Operation::Schedule(Request::new(When::After { delay_ns: u128::MAX }));
+    for _ in 0..50 {
+        upsert(&mut world, &[&upserts[1..], &[one]].concat());
+    }
+    assert!(world.machine.buffers.waiting() <= waiting + 1, "one record at a time was written");
+}
+
 impl World {
     /// The keeping thread does what is offered; the world's clock stands.
     fn keep(&mut self) {
