@@ -308,8 +308,11 @@ impl Machine {
                     let (id, record) = self.decide_schedule(request, &limits, now).map_err(|refused| {
                         refused.map(|refusal| BatchRefusal::Schedule { index, refusal })
                     })?;
-                    limits.timers_max = limits.timers_max.saturating_sub(1);
-                    limits.memory_bytes_max = limits.memory_bytes_max.saturating_sub(request.payload.len());
+                    if record.is_ok() {
+                        limits.timers_max = limits.timers_max.saturating_sub(1);
+                        let bytes_max = &mut limits.memory_bytes_max;
+                        *bytes_max = bytes_max.saturating_sub(request.payload.len());
+                    }
                     Decided { applied: Applied::Scheduled(id), record }
                 }
             });

@@ -367,6 +367,21 @@ fn batches_that_write_little_or_nothing_leave_no_buffers_behind() {
     assert!(world.machine.buffers.waiting() <= waiting + 1, "one record at a time was written");
 }
 
+#[test]
+fn a_timer_that_a_batch_keeps_takes_no_room_from_the_others() {
+    let mut world = World::new(6);
+    let keys: Vec<[u8; 1]> = (0..40_u8).map(u8::to_le_bytes).collect();
+    let when = When::After { delay_ns: u128::MAX };
+    let kept =
+        |key| Request { key: Some(key), if_exists: horolog_state::IfExists::Keep, ..Request::new(when) };
+    let mut upserts: Vec<_> = keys.iter().map(|key| Operation::Schedule(kept(key))).collect();
+    let now = world.now();
+    let first = world.machine.batch(&upserts, Durability::Synced, &now).expect("there is room for 64").value;
+    upserts.push(Operation::Schedule(Request::new(when)));
+    let again = world.machine.batch(&upserts, Durability::Synced, &now).expect("for the new one too").value;
+    assert_eq!((again[..40] == first, world.machine.state().len()), (true, 41));
+}
+
 impl World {
     /// The keeping thread does what is offered; the world's clock stands.
     fn keep(&mut self) {
