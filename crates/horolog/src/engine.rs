@@ -446,8 +446,13 @@ impl Engine {
     /// ```
     pub fn compact_now(&self) -> Result<(), CompactError> {
         let attempt = self.core.hold(|machine, _| machine.ask_for_snapshot());
-        self.core.wait_until(Duration::MAX, |machine| machine.has_snapshot_ended(attempt));
-        self.core.hold(|machine, _| machine.snapshot_end(attempt))
+        loop {
+            self.core.wait_until(Duration::MAX, |machine| machine.snapshot_end(attempt).is_some());
+            // An engine that was healed in between makes it after all.
+            if let Some(end) = self.core.hold(|machine, _| machine.snapshot_end(attempt)) {
+                return end;
+            }
+        }
     }
 
     /// Copies the timers to another directory, which can be opened like this one, while the engine goes on.

@@ -204,21 +204,19 @@ impl Machine {
         snapshots.attempts + 1 + u64::from(snapshots.is_making())
     }
 
-    /// Whether that attempt has ended, or never will: the engine has failed, or is being closed.
-    pub(crate) fn has_snapshot_ended(&self, attempt: u64) -> bool {
-        self.snapshots.attempts >= attempt || self.failure.is_some() || self.closing != Closing::No
-    }
-
-    /// How that attempt has ended; any later one is as good.
-    pub(crate) fn snapshot_end(&self, attempt: u64) -> Result<(), CompactError> {
+    /// How that attempt has ended, or why it does not go on for now: the engine has failed, or is being closed. Any later one
+    /// is as good. `None` while it is to be waited for, which it is again once the engine is healed.
+    pub(crate) fn snapshot_end(&self, attempt: u64) -> Option<Result<(), CompactError>> {
         let snapshots = &self.snapshots;
-        match (&snapshots.refused, &self.failure) {
-            _ if snapshots.attempt_made >= attempt => Ok(()),
-            (_, Some(failure)) => Err(CompactError::Failed(Arc::clone(failure))),
-            (Some(error), None) if snapshots.attempts >= attempt => {
-                Err(CompactError::Snapshot(Arc::clone(error)))
-            }
-            _ => Err(CompactError::Closed),
+        let refused = snapshots.refused.as_ref().filter(|_| snapshots.attempts >= attempt);
+        if snapshots.attempt_made >= attempt {
+            Some(Ok(()))
+        } else if let Some(failure) = &self.failure {
+            Some(Err(CompactError::Failed(Arc::clone(failure))))
+        } else if let Some(error) = refused {
+            Some(Err(CompactError::Snapshot(Arc::clone(error))))
+        } else {
+            (self.closing != Closing::No).then_some(Err(CompactError::Closed))
         }
     }
 
