@@ -450,7 +450,8 @@ fn a_shutdown_ends_a_snapshot_for_who_waits_and_leaves_nothing_half_done() {
         join(hand);
         shell.hold(|stub, ()| {
             assert!(!stub.snapshot.stepping);
-            assert_eq!(stub.snapshot.ended, u64::from(is_made));
+            // One that is being published when the waiting ends may still come to count.
+            assert!(stub.snapshot.ended >= u64::from(is_made));
         });
     });
 }
