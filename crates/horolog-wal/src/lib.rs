@@ -62,5 +62,5 @@ pub use read::{
 };
 pub use write::{
     Appended, LogCopy, RetirePlan, Retired, SealedSnapshot, SnapshotFile, SnapshotPlan, Spare, SparePlan,
-    Stamp, Syncer, Writer, open_writer,
+    Stamp, Syncer, UnreadSnapshot, Writer, open_writer,
 };

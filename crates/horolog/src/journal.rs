@@ -12,7 +12,7 @@ use horolog_state::{Lsn, State, TickLen};
 use horolog_storage::Storage;
 use horolog_wal::{
     LogError, LogOptions, LogState, Misuse, RetirePlan, SealedSnapshot, SnapshotFile, SparePlan, Stamp,
-    Syncer, Writer,
+    Syncer, UnreadSnapshot, Writer,
 };
 
 use crate::error::OpenError;
@@ -159,6 +159,8 @@ enum Making {
     #[default]
     Nothing,
     File(SnapshotFile),
+    /// It is being read back.
+    Unread(UnreadSnapshot),
     Sealed(SealedSnapshot),
     /// It counts, and the log is needed from here on.
     Published(horolog_wal::Lsn),
@@ -188,8 +190,12 @@ impl LocalJournal {
                 file.append(buffer, *is_last)?;
                 Making::File(file)
             }
-            (Making::File(file), SnapshotStep::Seal { end }) => {
-                Making::Sealed(file.seal(horolog_wal::Lsn(end.0))?)
+            (Making::File(file), SnapshotStep::Finish { end }) => {
+                Making::Unread(file.finish(horolog_wal::Lsn(end.0))?)
+            }
+            (Making::Unread(mut unread), SnapshotStep::ReadBack { bytes, .. }) => {
+                *bytes = unread.read_on()?;
+                if *bytes > 0 { Making::Unread(unread) } else { Making::Sealed(unread.into_sealed()?) }
             }
             (Making::Sealed(sealed), SnapshotStep::Publish { durable }) => {
                 Making::Published(sealed.publish(horolog_wal::Lsn(durable.0))?)

@@ -212,4 +212,15 @@ impl Frame {
             digest: u32_at(frame, 24)?,
         })
     }
+
+    /// Reads the frame of the section of this index, as [`Frame::decode`].
+    pub(crate) fn decode_nth(
+        index: u32,
+        header: &SnapshotHeader,
+        snapshot: &SnapshotRef,
+        bytes: &[u8],
+    ) -> Option<Self> {
+        let is_last = index + 1 == snapshot.sections;
+        Self::decode(header, bytes).filter(|it| it.index == index && it.is_last == is_last)
+    }
 }

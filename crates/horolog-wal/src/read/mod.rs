@@ -22,7 +22,7 @@ pub(crate) use self::directory::{segment_name, temporary_name};
 pub(crate) use self::meta::{META_FILE, META_TEMPORARY, read_meta};
 pub use self::salvage::{Damage, DamageKind, Salvage, SalvageRole, SalvagedSegment, salvage, salvage_behind};
 pub use self::snapshot::{SnapshotOnDisk, snapshots_on_disk};
-pub(crate) use self::snapshot::{for_each_section_of, snapshot_name, snapshot_temporary_name};
+pub(crate) use self::snapshot::{snapshot_name, snapshot_temporary_name};
 use self::verdict::{Proof, StopAt};
 pub use self::view::{LogState, LogView, Record, SegmentReport, SegmentRole};
 use crate::error::{Corruption, LogError, MetaDamage};

@@ -99,7 +99,7 @@ fn damaged(snapshot: &SnapshotRef, damage: SnapshotDamage) -> LogError {
 }
 
 /// Visits the sections in the bytes of a snapshot's file.
-pub(crate) fn for_each_section_of<E>(
+fn for_each_section_of<E>(
     bytes: &[u8],
     uuid: u128,
     snapshot: &SnapshotRef,
@@ -115,8 +115,7 @@ pub(crate) fn for_each_section_of<E>(
     for index in 0..snapshot.sections {
         let here = at as u64;
         let rest = bytes.get(at..).unwrap_or_default();
-        let frame = Frame::decode(&header, rest)
-            .filter(|it| it.index == index && it.is_last == (index + 1 == snapshot.sections))
+        let frame = Frame::decode_nth(index, &header, snapshot, rest)
             .ok_or_else(|| wrong(SnapshotDamage::Frame { offset: here }))?;
         let end = FRAME_LEN.checked_add(frame.body_len as usize);
         let body = end

@@ -4,6 +4,7 @@ mod copy;
 mod heal;
 mod meta;
 mod open;
+mod read_back;
 mod retire;
 mod snapshot;
 mod spare;
@@ -12,6 +13,7 @@ mod writer;
 
 pub use self::copy::LogCopy;
 pub use self::open::open_writer;
+pub use self::read_back::UnreadSnapshot;
 pub use self::retire::{RetirePlan, Retired};
 pub use self::snapshot::{SealedSnapshot, SnapshotFile, SnapshotPlan};
 pub use self::spare::{Spare, SparePlan};

@@ -1,8 +1,8 @@
 //! Writing a snapshot of what the owner makes of the log, and making it count.
 //!
 //! The owner gives sections of bytes; what is in them is its own affair. They go to a temporary file, paced by the owner and
-//! synced on the way, so that no sync has much to do. Then the file is read back, whole, and compared. Only when the log is
-//! durable up to the last record that the sections have seen, it gets its name, and META says so in both pairs of slots.
+//! synced on the way, so that no sync has much to do. Then the file is read back, as a whole and in steps, and compared. Only when
+//! the log is durable up to the last record that the sections have seen, it gets its name, and META says so in both pairs of slots.
 //!
 //! Two snapshots count: the newest, and the one before it. Should the newest rot, the other one and a longer part of the log
 //! take its place; so the log is kept from where the older one began.
@@ -13,20 +13,20 @@
 //! snapshot is dropped. An error of the file itself ends the snapshot and nothing else. An error of the directory or of META
 //! ends the log, as always: nobody knows what is on the medium.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use crc32fast::Hasher;
 use horolog_storage::{File, Storage, StorageError};
 
+use super::read_back::UnreadSnapshot;
 use super::sync::Shared;
 use super::writer::Writer;
-use crate::error::{LogError, Misuse, VisitError};
+use crate::error::{LogError, Misuse};
 use crate::format::SEGMENT_ID_END;
 use crate::format::snapshot::{FRAME_LEN, Frame, SnapshotHeader, SnapshotRef};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
-use crate::read::{for_each_section_of, snapshot_name, snapshot_temporary_name};
+use crate::read::{snapshot_name, snapshot_temporary_name};
 
 /// So many bytes are written before they are synced: a sync at the end would have all of them to do, and whoever waits for
 /// the log would wait for it.
@@ -67,7 +67,7 @@ pub struct SealedSnapshot {
 
 /// A file that is removed when it is dropped, unless it has got its name.
 #[derive(Debug)]
-struct Temporary {
+pub(super) struct Temporary {
     storage: Arc<dyn Storage>,
     name: Option<String>,
 }
@@ -173,16 +173,18 @@ impl SnapshotFile {
     fn sync(&mut self) -> Result<(), StorageError> {
         self.has_failed = true;
         self.file.sync()?;
+        // It will be read back, from the medium and not from memory if the system lets it go.
+        self.file.evict();
         (self.has_failed, self.unsynced_bytes) = (false, 0);
         Ok(())
     }
 
-    /// Makes the file durable and reads it back. `end` is the last record that any section has seen.
+    /// Makes the file durable. `end` is the last record that any section has seen.
     ///
     /// # Errors
     ///
-    /// As [`SnapshotFile::append`]; [`LogError::SnapshotDamaged`] if what is read is not what was written.
-    pub fn seal(mut self, end: Lsn) -> Result<SealedSnapshot, LogError> {
+    /// As [`SnapshotFile::append`].
+    pub fn finish(mut self, end: Lsn) -> Result<UnreadSnapshot, LogError> {
         self.check()?;
         if !is_planted(Bug::SnapshotNotSynced) {
             self.sync()?;
@@ -193,26 +195,28 @@ impl SnapshotFile {
             end,
             bytes: self.bytes,
             sections: self.sections,
-            digest: self.digest.clone().finalize(),
+            digest: self.digest.finalize(),
         };
-        self.read_back(&reference)?;
-        Ok(SealedSnapshot { temporary: self.temporary, shared: self.shared, reference })
+        Ok(UnreadSnapshot::new(self.temporary, self.shared, self.file, self.header, reference))
     }
 
-    /// From the medium, not from memory: what is found wrong now has cost nothing but time.
-    fn read_back(&self, reference: &SnapshotRef) -> Result<(), LogError> {
-        self.file.evict();
-        let bytes = self.file.contents()?;
-        let read = for_each_section_of::<Infallible>(&bytes, self.header.uuid, reference, &mut |_| Ok(()));
-        match read {
-            Ok(()) => Ok(()),
-            Err(VisitError::Log(error)) => Err(error),
-            Err(VisitError::Visitor(never)) => match never {},
-        }
+    /// Makes the file durable and reads all of it back: [`SnapshotFile::finish`] and [`UnreadSnapshot::read_on`] to the end.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn seal(self, end: Lsn) -> Result<SealedSnapshot, LogError> {
+        let mut unread = self.finish(end)?;
+        while unread.read_on()? > 0 {}
+        unread.into_sealed()
     }
 }
 
 impl SealedSnapshot {
+    pub(super) fn new(temporary: Temporary, shared: Arc<Shared>, reference: SnapshotRef) -> Self {
+        Self { temporary, shared, reference }
+    }
+
     /// What META will say of it.
     #[must_use]
     pub fn reference(&self) -> SnapshotRef {

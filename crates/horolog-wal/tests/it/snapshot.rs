@@ -270,6 +270,40 @@ fn a_snapshot_that_is_not_on_the_medium_is_not_published() {
     }
 }
 
+/// A section is as large as its largest payload makes it, and whoever reads it back has other things to do.
+#[test]
+fn a_snapshot_is_read_back_a_mebibyte_at_a_time_however_large_its_sections_are() {
+    const MEBIBYTE: usize = 1 << 20;
+    let lens = [0, 5, MEBIBYTE, 3 * MEBIBYTE + 1, 7];
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    let written = |rig: &mut Rig| {
+        let mut file = rig.writer.plan_snapshot(Lsn(0)).create().unwrap();
+        for (at, len) in lens.iter().enumerate() {
+            file.append(&mut vec![7; SnapshotFile::FRAME_LEN + len], at + 1 == lens.len()).unwrap();
+        }
+        file.finish(rig.writer.tail()).unwrap()
+    };
+    let unread = written(&mut rig);
+    assert!(matches!(unread.into_sealed(), Err(LogError::Misuse(Misuse::NoSnapshot))), "nothing was read");
+    let (mut unread, mut steps) = (written(&mut rig), Vec::new());
+    disk.trace(true);
+    while let read @ 1.. = unread.read_on().unwrap() {
+        steps.push(read);
+    }
+    let reads = disk.take_trace();
+    let reads: Vec<_> = reads.iter().filter(|line| line.op == Op::Read).collect();
+    assert!(reads.len() > steps.len() && reads.iter().all(|line| line.len <= MEBIBYTE as u64), "{reads:?}");
+    assert_eq!(steps.iter().sum::<u64>(), unread.into_sealed().unwrap().reference().bytes);
+    // The first byte of the second step of the fourth section.
+    let place = 4_096 + 4 * 32 + lens[..3].iter().sum::<usize>() as u64 + MEBIBYTE as u64;
+    let mut unread = written(&mut rig);
+    disk.flip("snap-0000000000000003.img.tmp", place, 1);
+    let damaged = (0..steps.len()).find_map(|_| unread.read_on().err()).expect("it is noticed");
+    let expected = SnapshotDamage::Body { offset: place - MEBIBYTE as u64 };
+    assert!(matches!(damaged, LogError::SnapshotDamaged { damage, .. } if damage == expected), "{damaged}");
+}
+
 #[test]
 fn a_failed_sync_of_the_directory_ends_the_log() {
     let disk = mem(1);

@@ -1,11 +1,12 @@
 //! Snapshots: the state goes to a file, a piece at a time, while everything else goes on.
 //!
 //! ```text
-//! idle --> begin --> section, section, … --> seal --> (durable as far as it has seen) --> publish --> retire --> idle
+//! idle --> begin --> section, … --> finish --> read back, … --> (durable as far as it has seen) --> publish --> retire --> idle
 //! ```
 //!
 //! Each arrow is one [`SnapshotStep`], done by the keeping hand. Only taking a section needs the lock: it copies as much as
-//! [`SnapshotWalk::step`] does at once. Sections are spaced out, so that the log has the disk to itself most of the time. An
+//! [`SnapshotWalk::step`] does at once. Sections, and the steps of reading them back, are spaced out, so that the log has the disk to
+//! itself most of the time, and none takes long, so that the keeping hand can do its other jobs in between. An
 //! error that does not end the log ends the snapshot, which leaves what was there before; it is begun again after a pause.
 //!
 //! One is begun when the log behind the newest has grown beyond half of that one's size, [`MachineOptions::snapshot_log_bytes`] at
@@ -24,7 +25,7 @@ use super::jobs::{Job, JobError, JobResult};
 use super::{Closing, Failure, Machine};
 use crate::error::CompactError;
 
-/// Sections follow each other at this speed at most: a commit waits for one at a time, and not for a stream of them.
+/// Sections are written, and read back, at this speed at most: a commit waits for one at a time, and not for a stream of them.
 const BYTES_A_SECOND: u64 = 256 << 20;
 
 /// After an attempt failed; doubled each time.
@@ -46,10 +47,17 @@ pub(crate) enum SnapshotStep {
         /// None follows.
         is_last: bool,
     },
-    /// Make the file durable and read it back.
-    Seal {
+    /// Make the file durable.
+    Finish {
         /// The last record that any section has seen.
         end: Lsn,
+    },
+    /// Read on in the file, and compare.
+    ReadBack {
+        /// The last record that any section has seen.
+        end: Lsn,
+        /// Set by whoever does it: how many bytes were read. None: all had been read before.
+        bytes: u64,
     },
     /// Make it count.
     Publish {
@@ -65,7 +73,9 @@ pub(crate) enum SnapshotStep {
 enum Stage {
     Idle,
     Walking(SnapshotWalk),
-    Sealing(Lsn),
+    /// All sections are written, and these are the records that they have seen.
+    Finishing(Lsn),
+    ReadingBack(Lsn),
     Sealed(Lsn),
     Retiring,
 }
@@ -78,7 +88,7 @@ pub(super) struct Snapshots {
     stepping: bool,
     /// Somebody asked for one.
     asked: bool,
-    /// The one in the making is waited for: its sections are not spaced out.
+    /// The one in the making is waited for: its steps are not spaced out.
     awaited: bool,
     /// None is begun, and no step is taken, before this moment.
     not_before_ns: u64,
@@ -151,7 +161,7 @@ impl Snapshots {
             && match self.stage {
                 Stage::Idle => self.asked || self.log_bytes > log_bytes_min.max(self.newest_bytes / 2),
                 Stage::Sealed(end) => durable >= end || is_planted(Bug::SnapshotAhead),
-                Stage::Walking(_) | Stage::Sealing(_) | Stage::Retiring => true,
+                Stage::Walking(_) | Stage::Finishing(_) | Stage::ReadingBack(_) | Stage::Retiring => true,
             }
     }
 
@@ -160,6 +170,14 @@ impl Snapshots {
         (self.stage, self.asked, self.making_bytes) = (Stage::Walking(walk), false, 0);
         self.log_bytes_before = self.log_bytes;
         SnapshotStep::Begin { begin }
+    }
+
+    /// So many bytes were written or read: the next step comes when the disk has had its time for others.
+    fn pause_after(&mut self, bytes: u64, now: &Now) {
+        if !self.awaited {
+            let takes_ns = bytes.saturating_mul(1_000_000_000) / BYTES_A_SECOND;
+            self.not_before_ns = now.elapsed_ns.saturating_add(takes_ns);
+        }
     }
 
     fn published(&mut self) {
@@ -232,9 +250,13 @@ impl Machine {
         let step = match std::mem::replace(&mut self.snapshots.stage, Stage::Idle) {
             Stage::Idle => self.snapshots.begin(SnapshotWalk::new(&self.state)),
             Stage::Walking(walk) => self.next_section(walk),
-            Stage::Sealing(end) => {
-                self.snapshots.stage = Stage::Sealing(end);
-                SnapshotStep::Seal { end }
+            Stage::Finishing(end) => {
+                self.snapshots.stage = Stage::Finishing(end);
+                SnapshotStep::Finish { end }
+            }
+            Stage::ReadingBack(end) => {
+                self.snapshots.stage = Stage::ReadingBack(end);
+                SnapshotStep::ReadBack { end, bytes: 0 }
             }
             Stage::Sealed(end) => {
                 self.snapshots.stage = Stage::Sealed(end);
@@ -258,7 +280,7 @@ impl Machine {
         self.snapshots.stage = match end {
             Some(end) => {
                 self.log.promise_durable(end);
-                Stage::Sealing(end)
+                Stage::Finishing(end)
             }
             None => Stage::Walking(walk),
         };
@@ -286,12 +308,11 @@ impl Machine {
                 let bytes = buffer.len() as u64;
                 snapshots.making_bytes += bytes;
                 snapshots.buffer = buffer;
-                if !snapshots.awaited {
-                    let takes_ns = bytes.saturating_mul(1_000_000_000) / BYTES_A_SECOND;
-                    snapshots.not_before_ns = now.elapsed_ns.saturating_add(takes_ns);
-                }
+                snapshots.pause_after(bytes, now);
             }
-            SnapshotStep::Seal { end } => snapshots.stage = Stage::Sealed(end),
+            SnapshotStep::Finish { end } => snapshots.stage = Stage::ReadingBack(end),
+            SnapshotStep::ReadBack { end, bytes: 0 } => snapshots.stage = Stage::Sealed(end),
+            SnapshotStep::ReadBack { bytes, .. } => snapshots.pause_after(bytes, now),
             SnapshotStep::Publish { .. } => snapshots.published(),
             SnapshotStep::Retire => snapshots.end_well(),
         }

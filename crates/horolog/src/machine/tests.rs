@@ -720,3 +720,100 @@ fn a_snapshot_in_the_making_is_gone_when_the_journal_is_let_go() {
     world.journal.let_go();
     assert_eq!(world.half_made(), 0);
 }
+
+impl World {
+    /// Timers of four megabytes, all of them durable, and a log that is worth a snapshot.
+    fn with_snapshot_due(seed: u64) -> Self {
+        let mut world = Self::new(seed);
+        world.flush();
+        world.machine.options.limits.timers_max = 10_000;
+        world.machine.options.snapshot_log_bytes = 0;
+        world.machine.buffers = Buffers::new(4 << 20);
+        let payload = [7; 1_000];
+        let request =
+            Request { payload: (&payload).into(), ..Request::new(When::After { delay_ns: u128::MAX }) };
+        for _ in 0..8 {
+            let now = world.now();
+            let operations = [Operation::Schedule(request); 500];
+            let _ = world.machine.batch(&operations, Durability::Synced, &now).expect("there is room");
+            world.flush();
+        }
+        world
+    }
+
+    /// Does the next job of the keeping hand, if one is on offer.
+    fn keep_one(&mut self) -> Option<Kept> {
+        let now = self.now();
+        let outcome = perform(&*self.journal, Heart::take_job(&mut self.machine, Hand::Keep, now)?);
+        let kept = match &outcome.job {
+            Job::Snapshot(SnapshotStep::Section { buffer, .. }) => Kept::Wrote(buffer.len() as u64),
+            Job::Snapshot(SnapshotStep::ReadBack { bytes, .. }) => Kept::Read(*bytes),
+            Job::Snapshot(_) => Kept::Step,
+            _ => Kept::Other,
+        };
+        Heart::report(&mut self.machine, outcome, now);
+        Some(kept)
+    }
+
+    /// The same until such a job was done, while time passes.
+    fn keep_until(&mut self, is_it: fn(&Kept) -> bool) {
+        while !self.keep_one().as_ref().is_some_and(is_it) {
+            self.pass(1);
+        }
+    }
+}
+
+/// What the keeping hand did.
+#[derive(Debug)]
+enum Kept {
+    /// A section of so many bytes.
+    Wrote(u64),
+    /// Read back so many bytes of a snapshot.
+    Read(u64),
+    /// Another step of a snapshot.
+    Step,
+    /// Something else.
+    Other,
+}
+
+#[test]
+fn no_step_of_a_snapshot_comes_before_its_time() {
+    let mut world = World::with_snapshot_due(19);
+    let (mut not_before_ns, mut steps, mut idle_ms) = (0, 0, 0);
+    while world.machine.snapshots.made == 0 {
+        let begun_ns = world.now().elapsed_ns;
+        let looks_at_ns = Heart::looks_again_at_ns(&world.machine, Hand::Keep);
+        match world.keep_one() {
+            Some(Kept::Wrote(bytes) | Kept::Read(bytes)) => {
+                assert!(
+                    begun_ns >= not_before_ns,
+                    "a step that was to come at {not_before_ns} came at {begun_ns}"
+                );
+                not_before_ns = begun_ns + bytes * SECOND / (256 << 20);
+                steps += 1;
+            }
+            Some(Kept::Step | Kept::Other) => {}
+            None => {
+                assert!(looks_at_ns.is_some_and(|at_ns| (begun_ns + 1..=not_before_ns).contains(&at_ns)));
+                world.pass(1);
+                idle_ms += 1;
+            }
+        }
+    }
+    assert!(steps >= 10 && idle_ms >= 30, "four mebibytes twice, {steps} steps in {idle_ms} ms");
+}
+
+/// The one keeping hand has META to tell what is durable, and spares to make.
+#[test]
+fn a_snapshot_is_read_back_in_steps_with_other_jobs_in_between() {
+    let mut world = World::with_snapshot_due(20);
+    for _ in 0..3 {
+        world.keep_until(|kept| matches!(kept, Kept::Read(1..=1_100_000)));
+        world.after(60_000, Durability::Synced);
+        world.flush();
+        world.pass(2_000);
+        assert!(matches!(world.keep_one(), Some(Kept::Other)));
+    }
+    assert_eq!(world.machine.snapshots.made, 0, "it was not all read yet");
+    world.keep_until(|kept| matches!(kept, Kept::Read(0)));
+}
