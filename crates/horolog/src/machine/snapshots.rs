@@ -6,7 +6,7 @@
 //!
 //! Each arrow is one [`SnapshotStep`], done by the keeping hand. Only taking a section needs the lock: it copies as much as
 //! [`SnapshotWalk::step`] does at once. Sections, and the steps of reading them back, are spaced out, so that the log has the disk to
-//! itself most of the time, and none takes long, so that the keeping hand can do its other jobs in between. An
+//! itself most of the time, unless the log grows so fast that it would have no bound meanwhile; and none takes long, so that the keeping hand can do its other jobs in between. An
 //! error that does not end the log ends the snapshot, which leaves what was there before; it is begun again after a pause.
 //!
 //! One is begun when the log behind the newest has grown beyond half of that one's size, [`MachineOptions::snapshot_log_bytes`] at
@@ -27,6 +27,10 @@ use crate::error::CompactError;
 
 /// Sections are written, and read back, at this speed at most: a commit waits for one at a time, and not for a stream of them.
 const BYTES_A_SECOND: u64 = 256 << 20;
+
+/// For each byte that the log grows by meanwhile, so many are to be written and read back: both together are twice the snapshot, by
+/// a quarter of which the log then grows.
+const BYTES_A_LOG_BYTE: u64 = 8;
 
 /// After an attempt failed; doubled each time.
 const PAUSE_MIN_NS: u64 = 1_000_000_000;
@@ -100,6 +104,8 @@ pub(super) struct Snapshots {
     log_bytes_before: u64,
     newest_bytes: u64,
     making_bytes: u64,
+    /// Of these, bytes that were read back.
+    read_bytes: u64,
     buffer: Vec<u8>,
     pub(super) made: u64,
     pub(super) failures: u64,
@@ -125,6 +131,7 @@ impl Snapshots {
             log_bytes_before: 0,
             newest_bytes,
             making_bytes: 0,
+            read_bytes: 0,
             buffer: Vec::new(),
             made: 0,
             failures: 0,
@@ -167,14 +174,19 @@ impl Snapshots {
 
     fn begin(&mut self, walk: SnapshotWalk) -> SnapshotStep {
         let begin = walk.begin();
-        (self.stage, self.asked, self.making_bytes) = (Stage::Walking(walk), false, 0);
+        (self.stage, self.asked) = (Stage::Walking(walk), false);
+        (self.making_bytes, self.read_bytes) = (0, 0);
         self.log_bytes_before = self.log_bytes;
         SnapshotStep::Begin { begin }
     }
 
-    /// So many bytes were written or read: the next step comes when the disk has had its time for others.
+    /// So many bytes were written or read: the next step comes when the disk has had its time for others, unless the log grows
+    /// faster than that allows for.
     fn pause_after(&mut self, bytes: u64, now: &Now) {
-        if !self.awaited {
+        let done_bytes = self.making_bytes + self.read_bytes;
+        let log_grew_bytes = self.log_bytes - self.log_bytes_before;
+        let is_behind = log_grew_bytes.saturating_mul(BYTES_A_LOG_BYTE) > done_bytes;
+        if !self.awaited && !is_behind {
             let takes_ns = bytes.saturating_mul(1_000_000_000) / BYTES_A_SECOND;
             self.not_before_ns = now.elapsed_ns.saturating_add(takes_ns);
         }
@@ -312,7 +324,10 @@ impl Machine {
             }
             SnapshotStep::Finish { end } => snapshots.stage = Stage::ReadingBack(end),
             SnapshotStep::ReadBack { end, bytes: 0 } => snapshots.stage = Stage::Sealed(end),
-            SnapshotStep::ReadBack { bytes, .. } => snapshots.pause_after(bytes, now),
+            SnapshotStep::ReadBack { bytes, .. } => {
+                snapshots.read_bytes += bytes;
+                snapshots.pause_after(bytes, now);
+            }
             SnapshotStep::Publish { .. } => snapshots.published(),
             SnapshotStep::Retire => snapshots.end_well(),
         }

@@ -803,6 +803,29 @@ fn no_step_of_a_snapshot_comes_before_its_time() {
     assert!(steps >= 10 && idle_ms >= 30, "four mebibytes twice, {steps} steps in {idle_ms} ms");
 }
 
+/// Else the log that is written meanwhile would have no bound.
+#[test]
+fn the_steps_of_a_snapshot_come_at_once_while_the_log_grows_faster_than_an_eighth_of_it() {
+    let mut world = World::with_snapshot_due(21);
+    let mut is_on_offer_after = |logged_bytes: u64, is_it: fn(&Kept) -> bool| {
+        world.keep_until(is_it);
+        let made = &mut world.machine.snapshots;
+        made.logged(logged_bytes);
+        world.keep_until(is_it);
+        matches!(world.keep_one(), Some(Kept::Wrote(_) | Kept::Read(_)))
+    };
+    const SECTION: u64 = 1 << 20;
+    let wrote = |kept: &Kept| matches!(kept, Kept::Wrote(_));
+    let read = |kept: &Kept| matches!(kept, Kept::Read(_));
+    assert!(!is_on_offer_after(SECTION / 10, wrote));
+    assert!(is_on_offer_after(SECTION / 2, wrote));
+    assert!(
+        !is_on_offer_after(0, read),
+        "the log has stood still, and more than eight times as much was done"
+    );
+    assert!(is_on_offer_after(SECTION, read));
+}
+
 /// The one keeping hand has META to tell what is durable, and spares to make.
 #[test]
 fn a_snapshot_is_read_back_in_steps_with_other_jobs_in_between() {
