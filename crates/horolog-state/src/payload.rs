@@ -307,6 +307,8 @@ pub(crate) struct Payloads {
     large: Pool<Arc<[u8]>>,
     discarded: Discarded,
     bytes: usize,
+    /// Of the payloads themselves.
+    len_bytes: u64,
 }
 
 impl Default for Payloads {
@@ -326,7 +328,7 @@ impl Payloads {
             cell_bytes = (cell_bytes + cell_bytes / 4).next_multiple_of(16);
         }
         classes.push(Class::new(SMALL_BYTES_MAX));
-        Self { classes, large: Pool::new(), discarded: Discarded::default(), bytes: 0 }
+        Self { classes, large: Pool::new(), discarded: Discarded::default(), bytes: 0, len_bytes: 0 }
     }
 
     /// Bytes of memory held, free cells included.
@@ -335,11 +337,18 @@ impl Payloads {
         self.bytes
     }
 
+    /// Bytes of all payloads.
+    #[must_use]
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
     /// Keeps `payload`: small ones in a cell, large ones as a share.
     pub(crate) fn insert(&mut self, payload: PayloadView<'_>) -> PayloadRef {
         if payload.is_empty() {
             return PayloadRef(0);
         }
+        self.len_bytes += payload.len() as u64;
         let found = self.classes.iter().position(|class| payload.len() <= class.cell_bytes);
         match found {
             Some(class) => self.insert_small(class, &payload),
@@ -396,7 +405,8 @@ impl Payloads {
     pub(crate) fn remove(&mut self, payload: PayloadRef) {
         match Place::of(payload) {
             Place::Empty => {}
-            Place::Small { class, index, .. } => {
+            Place::Small { class, index, len } => {
+                self.len_bytes -= len as u64;
                 if let Some(class) = self.classes.get_mut(class) {
                     class.free.push(index);
                     if let Some(emptied) = class.shrink_if_empty() {
@@ -408,6 +418,7 @@ impl Payloads {
             Place::Large { index } => {
                 if let Some(shared) = self.large.remove(index) {
                     self.bytes -= shared.len();
+                    self.len_bytes -= shared.len() as u64;
                     self.discarded.large.push(shared);
                 }
             }

@@ -48,6 +48,10 @@ impl<T> Pool<T> {
         self.values.iter().flatten()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.values.len() - self.free.len()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.values.bytes() + self.free.bytes()
     }

@@ -32,6 +32,7 @@
 mod bytes;
 mod load;
 mod replay;
+mod size;
 mod walk;
 
 pub use load::{SnapshotFault, SnapshotLoader};

@@ -31,6 +31,7 @@
 //! 3. `Dead` slots and the dead letters of one-shots are the same set.
 //! 4. The counts in [`Totals`] balance: scheduled = live + ended, by how they ended.
 //! 5. A recurring timer that is not doomed is due at its retry, if one is pending, else at its next occurrence.
+//! 6. What the payloads are said to take is the sum of those of live timers.
 
 mod apply;
 mod check;
@@ -381,6 +382,16 @@ impl State {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.slab.bytes() + self.facts.bytes() + self.terms.bytes() + self.payloads.bytes() + self.key_bytes
+    }
+
+    /// Bytes of all payloads.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        self.payloads.len_bytes()
+    }
+
+    /// Bytes of all keys, and so many for each timer with terms.
+    pub(crate) fn terms_bytes(&self, each: u64) -> u64 {
+        self.terms.len() as u64 * each + self.key_bytes as u64 / 2
     }
 
     /// The slab, for the wheels that arm its entries and for ids to be reserved.

@@ -139,8 +139,7 @@ impl Engine {
             epoch,
             generation_floor,
             reading: timelines.reading(&timelines.now(times)),
-            snapshot_bytes: opened.snapshot_bytes,
-            log_bytes: opened.log_bytes,
+            kept: opened.kept,
         };
         let machine_options = MachineOptions {
             limits: options.limits,
@@ -431,11 +430,13 @@ impl Engine {
     /// meanwhile; it makes snapshots by itself as the log grows, so this is for before a planned restart, or after a purge.
     ///
     /// When this returns `Ok`, a snapshot that was begun after the call is durable and counts. The one before it stays, as the
-    /// second way to the state, and so does the log behind that.
+    /// second way to the state, and so does the log behind that. If it is more than twice as large, as after a purge, a second
+    /// snapshot is made in its place: what was purged is gone.
     ///
     /// # Errors
     ///
-    /// [`CompactError`]: what was there before stays.
+    /// [`CompactError`]: two snapshots and the log behind the older one stay, those of before, or the first that was made now
+    /// and the one before it.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

@@ -16,7 +16,7 @@ use horolog_wal::{
 };
 
 use crate::error::OpenError;
-use crate::machine::{Batch, Job, JobError, Outcome, SnapshotStep};
+use crate::machine::{Batch, Job, JobError, Kept, Outcome, SnapshotStep};
 use crate::opening::{Laps, Phase};
 use crate::options::Options;
 use crate::sync::Mutex;
@@ -36,9 +36,8 @@ pub(crate) struct Opened {
     pub(crate) last_tick: u64,
     /// The number of this opening.
     pub(crate) epoch: u64,
-    /// Bytes of the snapshot it was read from, and of the records behind that.
-    pub(crate) snapshot_bytes: u64,
-    pub(crate) log_bytes: u64,
+    /// What there is of snapshots and of the log.
+    pub(crate) kept: Kept,
     /// Its writing end.
     pub(crate) journal: Arc<dyn Journal>,
 }
@@ -118,10 +117,8 @@ pub(crate) fn open_local(
     let epoch = opened.0.epoch().max(state.epoch() + 1);
     let journal = LocalJournal::new(opened, monotonic_ms);
     let is_new = state.epoch() == 0;
-    let snapshot = recovered.report.snapshot;
     Ok(Opened {
-        snapshot_bytes: snapshot.map_or(0, |snapshot| snapshot.bytes),
-        log_bytes: log.bytes_behind(snapshot.map_or(horolog_wal::Lsn(0), |snapshot| snapshot.begin)),
+        kept: Kept::of(&log, recovered.report.snapshot),
         state,
         report: recovered.report,
         tick_len,

@@ -260,6 +260,20 @@ fn a_snapshot_and_the_records_behind_it_give_what_all_records_give() {
 }
 
 #[test]
+fn how_large_a_snapshot_would_be_is_known_without_making_one() {
+    for seed in 0..20 {
+        let mut life = Life::new(seed);
+        for _ in 0..3_000 {
+            life.step();
+        }
+        let (mut walk, mut section) = (SnapshotWalk::new(&life.state), Vec::new());
+        while walk.step(&life.state, &mut section) {}
+        let (said, is) = (life.state.snapshot_bytes(), section.len() as u64);
+        assert!(said > is / 2 && said < is + is / 4, "seed {seed}: {said} of {is} bytes");
+    }
+}
+
+#[test]
 fn the_sections_of_no_timer_at_all_are_the_globals() {
     let life = Life::new(1);
     let (mut walk, mut section) = (SnapshotWalk::new(&life.state), Vec::new());

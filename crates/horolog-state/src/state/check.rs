@@ -25,6 +25,9 @@ impl State {
         if keyed != self.keys.len() {
             return Err("I2: a timer's key is not found");
         }
+        if self.timers().map(|timer| timer.payload.len() as u64).sum::<u64>() != self.payload_bytes() {
+            return Err("I6: the bytes of the payloads do not add up");
+        }
         self.check_dead()?;
         self.check_totals()?;
         self.check_due()

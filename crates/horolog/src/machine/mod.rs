@@ -53,7 +53,7 @@ pub use failure::Failure;
 pub(crate) use failure::HealRefused;
 pub(crate) use jobs::{Job, JobError, Outcome};
 pub(crate) use releases::Level;
-pub(crate) use snapshots::SnapshotStep;
+pub(crate) use snapshots::{Kept, SnapshotStep};
 
 use buffers::Buffers;
 use ready::Ready;
@@ -80,7 +80,7 @@ pub(crate) struct MachineOptions {
     pub(crate) buffer_bytes_max: usize,
     /// Wheel items, held timers and deliveries in one turn at most, each: [`ITEMS_A_TURN`] but in tests.
     pub(crate) items_a_turn: u32,
-    /// A snapshot is begun when the log behind the last one has grown by more than this, and by half of that one.
+    /// A snapshot is begun when the log behind the last one has grown by more than this, and by half of what one takes.
     pub(crate) snapshot_log_bytes: u64,
 }
 
@@ -90,9 +90,8 @@ pub(crate) struct Opening {
     pub(crate) epoch: u64,
     pub(crate) generation_floor: u32,
     pub(crate) reading: ClockReading,
-    /// Bytes of the snapshot that was found, and of the log behind it.
-    pub(crate) snapshot_bytes: u64,
-    pub(crate) log_bytes: u64,
+    /// What it has found of snapshots and of the log.
+    pub(crate) kept: Kept,
 }
 
 /// See the module.
@@ -159,7 +158,7 @@ impl Machine {
             timer: delivery::TimerPlan::new(now),
             failure: None,
             healing: failure::Healing::default(),
-            snapshots: snapshots::Snapshots::new(opening.snapshot_bytes, opening.log_bytes),
+            snapshots: snapshots::Snapshots::new(opening.kept),
             dropped: Vec::new(),
             closing: Closing::No,
         };

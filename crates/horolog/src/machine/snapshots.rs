@@ -9,15 +9,17 @@
 //! itself most of the time, unless the log grows so fast that it would have no bound meanwhile; and none takes long, so that the keeping hand can do its other jobs in between. An
 //! error that does not end the log ends the snapshot, which leaves what was there before; it is begun again after a pause.
 //!
-//! One is begun when the log behind the newest has grown beyond half of that one's size, [`MachineOptions::snapshot_log_bytes`] at
-//! least. Two are kept, and the log behind the older one: about as much as one snapshot.
+//! One is begun when the log behind the newest has grown beyond half of what a snapshot would take now,
+//! [`MachineOptions::snapshot_log_bytes`] at least; or when timers are gone, and what is kept has become more than three times what
+//! is left. Two are kept, and the log behind the older one: about as much as one snapshot. If the older one is more than twice as
+//! large as the newest, another one is made in the same attempt, and takes its place.
 
 use std::sync::Arc;
 
 use horolog_state::snapshot::SnapshotWalk;
 use horolog_state::{Lsn, Now};
 use horolog_wal::planted::{Bug, is_planted};
-use horolog_wal::{LogError, SnapshotFile};
+use horolog_wal::{LogError, LogView, SnapshotFile, SnapshotRef};
 
 #[cfg(doc)]
 use super::MachineOptions;
@@ -82,6 +84,36 @@ enum Stage {
     ReadingBack(Lsn),
     Sealed(Lsn),
     Retiring,
+    /// It counts, and another one is to be made.
+    Again,
+}
+
+/// What an opening found of snapshots, and of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    newest_bytes: u64,
+    older_bytes: u64,
+    /// Behind where the newest began.
+    log_bytes: u64,
+    /// Before that.
+    older_log_bytes: u64,
+}
+
+impl Kept {
+    /// `used` is the snapshot on which the replay stands. Newer ones are rotten.
+    pub(crate) fn of(log: &LogView<'_>, used: Option<SnapshotRef>) -> Self {
+        let older = used.and_then(|used| log.snapshots().find(|it| it.id < used.id));
+        let bytes = |snapshot: Option<SnapshotRef>| snapshot.map_or(0, |it| it.bytes);
+        let log_behind = |snapshot: Option<SnapshotRef>| {
+            log.bytes_behind(snapshot.map_or(horolog_wal::Lsn(0), |it| it.begin))
+        };
+        Self {
+            newest_bytes: bytes(used),
+            older_bytes: bytes(older),
+            log_bytes: log_behind(used),
+            older_log_bytes: log_behind(older) - log_behind(used),
+        }
+    }
 }
 
 /// See the module.
@@ -97,12 +129,13 @@ pub(super) struct Snapshots {
     /// None is begun, and no step is taken, before this moment.
     not_before_ns: u64,
     pause_ns: u64,
-    /// Bytes of the log behind where the newest one began: of what an opening found, whole segments; of what was written since,
-    /// batches.
-    log_bytes: u64,
-    /// Of these, bytes from before the present one began.
+    /// Of what an opening found, `log_bytes` are whole segments; of what was written since, batches.
+    kept: Kept,
+    /// Of `log_bytes`, those from before the present one began.
     log_bytes_before: u64,
-    newest_bytes: u64,
+    /// What it was expected to take when the newest one began.
+    newest_live_bytes: u64,
+    making_live_bytes: u64,
     making_bytes: u64,
     /// Of these, bytes that were read back.
     read_bytes: u64,
@@ -118,8 +151,7 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    /// `newest_bytes` and `log_bytes`: of the snapshot that was found, and of the log behind it.
-    pub(super) fn new(newest_bytes: u64, log_bytes: u64) -> Self {
+    pub(super) fn new(kept: Kept) -> Self {
         Self {
             stage: Stage::Idle,
             stepping: false,
@@ -127,9 +159,10 @@ impl Snapshots {
             awaited: false,
             not_before_ns: 0,
             pause_ns: PAUSE_MIN_NS,
-            log_bytes,
+            kept,
             log_bytes_before: 0,
-            newest_bytes,
+            newest_live_bytes: kept.newest_bytes,
+            making_live_bytes: 0,
             making_bytes: 0,
             read_bytes: 0,
             buffer: Vec::new(),
@@ -143,7 +176,7 @@ impl Snapshots {
 
     /// So much was added to the log.
     pub(super) fn logged(&mut self, bytes: u64) {
-        self.log_bytes = self.log_bytes.saturating_add(bytes);
+        self.kept.log_bytes = self.kept.log_bytes.saturating_add(bytes);
     }
 
     /// The log has failed, or goes on in another file: what was being made belongs to the one before.
@@ -151,6 +184,11 @@ impl Snapshots {
         if self.is_making() {
             self.end_badly(LogError::Poisoned);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.kept.log_bytes
     }
 
     pub(super) fn is_stepping(&self) -> bool {
@@ -163,20 +201,35 @@ impl Snapshots {
     }
 
     /// Whether there is something to do, when its time has come: one is due, or the one in the making can go on.
-    fn has_step(&self, durable: Lsn, log_bytes_min: u64) -> bool {
+    fn has_step(&self, durable: Lsn, live_bytes: impl FnOnce() -> u64, log_bytes_min: u64) -> bool {
         !self.stepping
             && match self.stage {
-                Stage::Idle => self.asked || self.log_bytes > log_bytes_min.max(self.newest_bytes / 2),
+                Stage::Idle => self.asked || self.is_due(live_bytes(), log_bytes_min),
                 Stage::Sealed(end) => durable >= end || is_planted(Bug::SnapshotAhead),
-                Stage::Walking(_) | Stage::Finishing(_) | Stage::ReadingBack(_) | Stage::Retiring => true,
+                Stage::Walking(_)
+                | Stage::Finishing(_)
+                | Stage::ReadingBack(_)
+                | Stage::Retiring
+                | Stage::Again => true,
             }
     }
 
-    fn begin(&mut self, walk: SnapshotWalk) -> SnapshotStep {
+    /// `live_bytes` is what a snapshot would take now. That it has fallen since the last one is asked for so that there is an end
+    /// to it, whatever a snapshot takes in truth.
+    fn is_due(&self, live_bytes: u64, log_bytes_min: u64) -> bool {
+        let Kept { newest_bytes, older_bytes, log_bytes, older_log_bytes } = self.kept;
+        let all_bytes = newest_bytes + older_bytes + log_bytes + older_log_bytes;
+        let has_shrunk = live_bytes < self.newest_live_bytes / 4 * 3;
+        let is_too_much = all_bytes > log_bytes_min.saturating_mul(2).saturating_add(3 * live_bytes);
+        log_bytes > log_bytes_min.max(live_bytes / 2) || has_shrunk && is_too_much
+    }
+
+    fn begin(&mut self, walk: SnapshotWalk, live_bytes: u64) -> SnapshotStep {
         let begin = walk.begin();
+        self.making_live_bytes = live_bytes;
         (self.stage, self.asked) = (Stage::Walking(walk), false);
         (self.making_bytes, self.read_bytes) = (0, 0);
-        self.log_bytes_before = self.log_bytes;
+        self.log_bytes_before = self.kept.log_bytes;
         SnapshotStep::Begin { begin }
     }
 
@@ -184,7 +237,7 @@ impl Snapshots {
     /// faster than that allows for.
     fn pause_after(&mut self, bytes: u64, now: &Now) {
         let done_bytes = self.making_bytes + self.read_bytes;
-        let log_grew_bytes = self.log_bytes - self.log_bytes_before;
+        let log_grew_bytes = self.kept.log_bytes - self.log_bytes_before;
         let is_behind = log_grew_bytes.saturating_mul(BYTES_A_LOG_BYTE) > done_bytes;
         if !self.awaited && !is_behind {
             let takes_ns = bytes.saturating_mul(1_000_000_000) / BYTES_A_SECOND;
@@ -194,15 +247,25 @@ impl Snapshots {
 
     fn published(&mut self) {
         self.stage = Stage::Retiring;
-        self.log_bytes -= self.log_bytes_before;
-        self.newest_bytes = self.making_bytes;
+        self.kept = Kept {
+            newest_bytes: self.making_bytes,
+            older_bytes: self.kept.newest_bytes,
+            log_bytes: self.kept.log_bytes - self.log_bytes_before,
+            older_log_bytes: self.log_bytes_before,
+        };
+        self.newest_live_bytes = self.making_live_bytes;
         self.pause_ns = PAUSE_MIN_NS;
         self.made += 1;
     }
 
-    fn end_well(&mut self) {
-        self.end();
-        self.attempt_made = self.attempts;
+    /// The log is let go. After a purge nearly all that is kept is in the older one.
+    fn retired(&mut self) {
+        if self.kept.older_bytes / 2 > self.kept.newest_bytes {
+            self.stage = Stage::Again;
+        } else {
+            self.end();
+            self.attempt_made = self.attempts;
+        }
     }
 
     fn end_badly(&mut self, error: LogError) {
@@ -260,7 +323,9 @@ impl Machine {
         }
         self.snapshots.stepping = true;
         let step = match std::mem::replace(&mut self.snapshots.stage, Stage::Idle) {
-            Stage::Idle => self.snapshots.begin(SnapshotWalk::new(&self.state)),
+            Stage::Idle | Stage::Again => {
+                self.snapshots.begin(SnapshotWalk::new(&self.state), self.state.snapshot_bytes())
+            }
             Stage::Walking(walk) => self.next_section(walk),
             Stage::Finishing(end) => {
                 self.snapshots.stage = Stage::Finishing(end);
@@ -329,13 +394,14 @@ impl Machine {
                 snapshots.pause_after(bytes, now);
             }
             SnapshotStep::Publish { .. } => snapshots.published(),
-            SnapshotStep::Retire => snapshots.end_well(),
+            SnapshotStep::Retire => snapshots.retired(),
         }
     }
 
     /// When the next step comes due, if there is one.
     pub(super) fn snapshot_looks_again_at_ns(&self) -> Option<u64> {
-        let has_step = self.snapshots.has_step(self.durable, self.options.snapshot_log_bytes);
+        let (live_bytes, log_bytes_min) = (|| self.state.snapshot_bytes(), self.options.snapshot_log_bytes);
+        let has_step = self.snapshots.has_step(self.durable, live_bytes, log_bytes_min);
         (has_step && self.closing == Closing::No).then_some(self.snapshots.not_before_ns)
     }
 }

@@ -757,8 +757,11 @@ impl World {
 
     /// The same until such a job was done, while time passes.
     fn keep_until(&mut self, is_it: fn(&Kept) -> bool) {
+        let mut ms = 0;
         while !self.keep_one().as_ref().is_some_and(is_it) {
             self.pass(1);
+            ms += 1;
+            assert!(ms < 10_000, "it does not come");
         }
     }
 }
@@ -839,4 +842,62 @@ fn a_snapshot_is_read_back_in_steps_with_other_jobs_in_between() {
     }
     assert_eq!(world.machine.snapshots.made, 0, "it was not all read yet");
     world.keep_until(|kept| matches!(kept, Kept::Read(0)));
+}
+
+impl World {
+    /// Cancels all timers, and lets the log write that down.
+    fn purge(&mut self) {
+        let ids: Vec<_> = self.machine.state().timers().map(|timer| timer.id).collect();
+        for ids in ids.chunks(1_000) {
+            let now = self.now();
+            let operations: Vec<_> = ids.iter().map(|id| Operation::Cancel(*id)).collect();
+            let _ = self.machine.batch(&operations, Durability::Synced, &now).expect("there is room");
+            self.flush();
+        }
+        assert_eq!(self.machine.state().len(), 0);
+    }
+
+    /// What all snapshots take.
+    fn snapshot_bytes(&self) -> u64 {
+        let files = self.storage.files();
+        files.iter().filter(|(name, _)| name.starts_with("snap-")).map(|(_, bytes)| *bytes).sum()
+    }
+}
+
+/// All that lived once is in the older of the two snapshots still, and in the log behind it.
+#[test]
+fn one_compaction_after_a_purge_leaves_little() {
+    let mut world = World::with_snapshot_due(22);
+    world.machine.options.snapshot_log_bytes = u64::MAX;
+    world.machine.ask_for_snapshot();
+    world.keep();
+    let before = world.snapshot_bytes();
+    world.purge();
+    let attempt = world.machine.ask_for_snapshot();
+    world.keep();
+    assert!(matches!(world.machine.snapshot_end(attempt), Some(Ok(()))));
+    let left = world.snapshot_bytes();
+    assert!(before > 4_000_000 && left < 2 * (4_000 * 5 + 10_000), "{left} bytes are left of {before}");
+    assert_eq!((world.machine.snapshots.made, world.half_made()), (3, 0));
+}
+
+/// Large timers go with few records: the log alone would give no reason for a long time.
+#[test]
+fn a_purge_is_a_reason_for_a_snapshot_and_the_next_one_needs_another() {
+    let mut world = World::with_snapshot_due(23);
+    world.machine.options.snapshot_log_bytes = 1 << 20;
+    world.keep_until(|kept| matches!(kept, Kept::Read(0)));
+    world.keep();
+    let logged = world.machine.snapshots.log_bytes();
+    world.purge();
+    assert!(world.machine.snapshots.log_bytes() - logged < 1 << 20);
+    world.keep_until(|kept| matches!(kept, Kept::Read(0)));
+    world.keep_until(|kept| matches!(kept, Kept::Read(0)));
+    world.pass(10);
+    world.keep();
+    let left = world.snapshot_bytes();
+    assert!(left < 2 * (4_000 * 5 + 10_000), "{left} bytes are left");
+    world.pass(10_000);
+    world.keep();
+    assert_eq!(world.machine.snapshots.made, 3, "nothing has changed since");
 }

@@ -10,7 +10,7 @@ use horolog_wal::{LogError, LogOptions};
 
 use crate::clock::{ClockTimes, Timelines};
 use crate::journal::{LocalJournal, perform};
-use crate::machine::{Job, Machine, MachineOptions, Opening};
+use crate::machine::{Job, Kept, Machine, MachineOptions, Opening};
 use crate::shell::Heart;
 
 /// A process that has opened a directory.
@@ -54,10 +54,8 @@ impl Node {
         };
         let now = timelines.now(times);
         let generation_floor = if state.epoch() == 0 { 1_000 } else { 0 };
-        let log_bytes = log.bytes_behind(snapshot.map_or(horolog_wal::Lsn(0), |snapshot| snapshot.begin));
-        let snapshot_bytes = snapshot.map_or(0, |snapshot| snapshot.bytes);
-        let reading = timelines.reading(&now);
-        let opening = Opening { epoch, generation_floor, reading, snapshot_bytes, log_bytes };
+        let (reading, kept) = (timelines.reading(&now), Kept::of(&log, snapshot));
+        let opening = Opening { epoch, generation_floor, reading, kept };
         let machine = Machine::open(state, options, opening, &now);
         Ok((Self { machine, journal: LocalJournal::new(opened, || 0), timelines }, twin))
     }
