@@ -6,7 +6,7 @@
 //! | [`Job::Sync`] | one, may run beside a write | written > durable, and a `Synced` record waits, a `sync_within` is over, or half of the buffer is taken; or a mark was written |
 //! | [`Job::Mark`] | one, beside no write and no sync | all is durable, no batch says so yet, and nothing was written for [`MARK_AFTER_IDLE_NS`] |
 //! | [`Job::Witness`] | one, beside anything | something is durable that META does not know of, and [`WITNESS_EVERY_NS`] are over |
-//! | [`Job::Spare`] | one, beside anything | the log wants a spare segment; after a failure not before a pause |
+//! | [`Job::Spare`] | one, beside anything | the log wants a spare segment, and is not being closed; after a failure not before a pause |
 //! | [`Job::Snapshot`] | one, beside anything | `snapshots` has a step to do, and its time has come |
 //!
 //! Only a [`Job::Sync`] waits for the medium, and nothing that a delivery needs waits for it: writes go on beside it, that of a
@@ -370,7 +370,8 @@ impl Machine {
     }
 
     fn offers_spare(&self, now: &Now) -> bool {
-        self.log.wants_spare && !self.log.sparing && now.elapsed_ns >= self.log.spare_after_ns
+        let is_time = now.elapsed_ns >= self.log.spare_after_ns;
+        self.log.wants_spare && !self.log.sparing && is_time && self.closing != Closing::All
     }
 
     fn take_spare(&mut self, now: &Now) -> Option<Job> {

@@ -901,3 +901,18 @@ fn a_purge_is_a_reason_for_a_snapshot_and_the_next_one_needs_another() {
     world.keep();
     assert_eq!(world.machine.snapshots.made, 3, "nothing has changed since");
 }
+
+#[test]
+fn no_spare_is_made_for_a_log_that_is_being_closed() {
+    let mut world = World::new(24);
+    world.flush();
+    let now = world.now();
+    world.machine.close(&now);
+    world.flush();
+    while let Some(job) = Heart::take_job(&mut world.machine, Hand::Keep, now) {
+        assert!(!matches!(job, Job::Spare), "nobody will use it");
+        let outcome = perform(&*world.journal, job);
+        Heart::report(&mut world.machine, outcome, now);
+    }
+    assert!(world.machine.log.clean_written);
+}
