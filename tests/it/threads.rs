@@ -2,6 +2,7 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
@@ -166,4 +167,48 @@ fn a_waker_that_panics_disturbs_nobody() {
         next(&engine).complete().expect("open").wait().expect("on disk");
     }
     assert!(!engine.stats().poisoned);
+}
+
+/// Tells other threads that it is over, whatever happens.
+struct TellsWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for TellsWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A copy that is hot: meanwhile timers come, are delivered and completed, snapshots are made, and segments and the snapshots of
+/// before are let go.
+#[test]
+fn backups_are_whole_while_the_engine_works_and_compacts() {
+    let (dir, place) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let engine = Engine::open(dir.path()).expect("opens");
+    let is_over = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let tells = TellsWhenDropped(is_over);
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Acquire) {
+                for _ in 0..100 {
+                    engine.submit(Timer::after(Duration::ZERO).payload([7; 300])).expect("there is room");
+                }
+                engine.due().iter().take(100).for_each(|due| drop(due.complete().expect("open")));
+            }
+        });
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Acquire) {
+                engine.compact_now().expect("the disk works");
+            }
+        });
+        let mut ids = Vec::new();
+        for number in 0..10 {
+            ids.push(engine.schedule(Timer::after(HOUR)).expect("scheduled"));
+            let copy = place.path().join(number.to_string());
+            engine.backup(&copy).unwrap_or_else(|error| panic!("backup {number}: {error:?}"));
+            let twin = Engine::open(&copy).expect("a directory of timers");
+            assert!(ids.iter().all(|id| twin.get(*id).is_some()), "backup {number}");
+        }
+        drop(tells);
+    });
+    assert!(engine.stats().snapshots >= 10, "{} snapshots", engine.stats().snapshots);
 }

@@ -183,7 +183,7 @@ fn salvage_once<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<Sa
         }
     }
     for (base, begin) in bases {
-        if best.kept == last {
+        if best.kept >= last {
             break;
         }
         match keep(horolog_wal::salvage_behind(storage, options, begin)?, &base)? {
@@ -191,7 +191,8 @@ fn salvage_once<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<Sa
             _ => {}
         }
     }
-    Ok(Salvaged { last, ..best })
+    // Somebody may go on writing: what was read last has seen the most.
+    Ok(Salvaged { last: last.max(best.last), ..best })
 }
 
 /// What the kept records stand on.

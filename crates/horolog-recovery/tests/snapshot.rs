@@ -11,7 +11,7 @@ use horolog_recovery::{
 };
 use horolog_sim::{Errno, Fault, Pattern, Rng, SimDisk, Trigger};
 use horolog_state::{ClockReading, Epoch, Lsn, Record, State, TimerId};
-use horolog_storage::{Op, Storage};
+use horolog_storage::{Op, Storage, StorageError};
 use horolog_wal::{LogError, LogFile, LogOptions, SnapshotDamage};
 
 use life::{LEN, Life, options, picture};
@@ -318,8 +318,9 @@ fn a_snapshot_that_needs_no_log_is_enough_for_a_repair() {
 /// before and after.
 fn while_compacting(after: u64, look: impl FnOnce(&SimDisk, &Mutex<Vec<String>>)) -> bool {
     let (disk, mut life) = with_snapshots(3, &[60, 60], 30);
+    let (durable, begun_at) = (Lsn(life.durable), disk.counts().operations);
     let pictures = Arc::new(Mutex::new(vec![picture(&life.state)]));
-    let (begun_at, seen) = (disk.counts().operations, Arc::clone(&pictures));
+    let seen = Arc::clone(&pictures);
     disk.interrupt_after(after, move || {
         for _ in 0..2 {
             life.steps(80);
@@ -327,6 +328,8 @@ fn while_compacting(after: u64, look: impl FnOnce(&SimDisk, &Mutex<Vec<String>>)
             let spare = life.writer.wants_spare().map(|plan| plan.prepare().expect("the disk works"));
             spare.into_iter().for_each(|spare| life.writer.offer_spare(spare));
         }
+        // The log goes on behind the last snapshot.
+        life.steps(20);
         seen.lock().expect("no panic").push(picture(&life.state));
     });
     look(&disk, &pictures);
@@ -374,6 +377,33 @@ fn a_directory_that_is_compacted_while_it_is_salvaged_has_lost_nothing() {
         })
     };
     let operations = (0..).find(|after| !was_interrupted(*after)).expect("it ends");
+    assert!(operations > 20, "{operations} operations");
+}
+
+/// As `Engine::backup` reads it: what keeps less than was durable before, or fails for a file that is gone, is read again.
+fn salvage_while_compacting(after: u64) -> bool {
+    let (disk, durable, pictures, begun_at) = compacting(after);
+    let found = salvage(&*disk, &options());
+    let was_interrupted = disk.counts().operations - begun_at > after;
+    let found = match found {
+        Ok(found) if found.kept >= durable => found,
+        Ok(_)
+        | Err(RecoveryError::Log(
+            LogError::ChangedMeanwhile { .. } | LogError::Storage(StorageError::NotFound { .. }),
+        )) => salvage(&*disk, &options()).expect("nobody changes it now"),
+        Err(error) => panic!("interrupted after {after} operations: {error}"),
+    };
+    let (kept, last) = (found.kept, found.last);
+    assert!(kept >= durable && last >= kept, "interrupted after {after}: {durable}, {kept}, {last}");
+    assert!(pictures.lock().expect("no panic").contains(&picture(&found.state)), "interrupted after {after}");
+    let new = Arc::new(SimDisk::new(4));
+    found.write_state(new, &options(), durable).expect("it is written");
+    was_interrupted
+}
+
+#[test]
+fn a_directory_that_is_compacted_while_it_is_salvaged_gives_what_it_was_before_or_what_it_is_now() {
+    let operations = (0..).find(|after| !salvage_while_compacting(*after)).expect("it ends");
     assert!(operations > 20, "{operations} operations");
 }
 
