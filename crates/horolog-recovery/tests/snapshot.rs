@@ -385,14 +385,15 @@ fn salvage_while_compacting(after: u64) -> bool {
     let (disk, durable, pictures, begun_at) = compacting(after);
     let found = salvage(&*disk, &options());
     let was_interrupted = disk.counts().operations - begun_at > after;
-    let found = match found {
-        Ok(found) if found.kept >= durable => found,
-        Ok(_)
-        | Err(RecoveryError::Log(
-            LogError::ChangedMeanwhile { .. } | LogError::Storage(StorageError::NotFound { .. }),
-        )) => salvage(&*disk, &options()).expect("nobody changes it now"),
-        Err(error) => panic!("interrupted after {after} operations: {error}"),
+    let reads_again = match &found {
+        Ok(found) => found.kept < durable,
+        Err(RecoveryError::Log(LogError::ChangedMeanwhile { .. })) => true,
+        Err(RecoveryError::Log(LogError::Storage(error))) => matches!(error, StorageError::NotFound { .. }),
+        Err(_) => false,
     };
+    let found = if reads_again { salvage(&*disk, &options()) } else { found };
+    let found =
+        found.map_err(|error| format!("interrupted after {after} operations: {error}")).expect("sound");
     let (kept, last) = (found.kept, found.last);
     assert!(kept >= durable && last >= kept, "interrupted after {after}: {durable}, {kept}, {last}");
     assert!(pictures.lock().expect("no panic").contains(&picture(&found.state)), "interrupted after {after}");

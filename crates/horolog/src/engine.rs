@@ -6,10 +6,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::Receiver;
-use horolog_recovery::{Report, Salvaged, salvage};
+use horolog_recovery::{RecoveryError, Report, Salvaged, salvage};
 use horolog_state::{CancelOutcome, Lsn, Now, ScheduleRefusal, TickLen, TimerId, When};
 use horolog_storage::{LockGuard, OsStorage, Storage, StorageError};
-use horolog_wal::{LogOptions, read_anew};
+use horolog_wal::{LogCopy, LogError, LogOptions, read_anew};
 
 use crate::batch::{Batch, BatchOperation};
 use crate::clock::{Timelines, monotonic_ms, monotonic_ns};
@@ -462,8 +462,9 @@ impl Engine {
     /// has an identity of its own, and an id that either directory gives out from now on names no timer of the other one. It is
     /// durable when this returns, and no directory of timers before that.
     ///
-    /// The directory is read a second time, into memory of its own: the call takes about as long as an opening, and as much
-    /// memory as the timers take.
+    /// The directory is read a second time, into memory of its own, as a repair reads it: the log more than once, and each snapshot
+    /// that is there, a file as a whole. The call takes several times as long as an opening, and up to three times the memory that
+    /// the timers take.
     ///
     /// # Errors
     ///
@@ -487,11 +488,13 @@ impl Engine {
         if ours.holds(path)? {
             return Err(BackupError::Inside { path: path.to_owned() });
         }
+        // The other place before all that is read for it.
+        let new: Arc<dyn Storage> = Arc::new(OsStorage::open_or_create(path)?);
+        let _lock = new.lock()?;
+        LogCopy::check(&*new, &LogOptions::default()).map_err(|error| BackupError::Write(error.into()))?;
         let applied = self.core.hold_to_lead(|machine, _| machine.promise_all());
         self.wait_for(applied)?;
         let found = salvage_beside_a_writer(&ours, applied)?;
-        let new: Arc<dyn Storage> = Arc::new(OsStorage::open_or_create(path)?);
-        let _lock = new.lock()?;
         let write = found.write_state(Arc::clone(&new), &LogOptions::default(), applied);
         write.map(drop).map_err(BackupError::Write)
     }
@@ -544,10 +547,16 @@ pub enum ApplyBatchError {
     Indeterminate(#[from] crate::error::Indeterminate),
 }
 
-/// A writer may let go of a segment or a snapshot while it is read. Then something seems to be missing.
-fn salvage_beside_a_writer(ours: &OsStorage, applied: Lsn) -> Result<Salvaged<'_>, BackupError> {
+/// A writer may let go of a segment or a snapshot while it is read. Then something seems to be missing; any other error would come
+/// again.
+fn salvage_beside_a_writer(ours: &dyn Storage, applied: Lsn) -> Result<Salvaged<'_>, BackupError> {
     let read = || salvage(ours, &LogOptions::default());
-    let has_changed = |found: &Result<Salvaged<'_>, _>| found.as_ref().map_or(true, |it| it.kept < applied);
+    let has_changed = |found: &Result<Salvaged<'_>, RecoveryError>| match found {
+        Ok(found) => found.kept < applied,
+        Err(RecoveryError::Log(LogError::ChangedMeanwhile { .. })) => true,
+        Err(RecoveryError::Log(LogError::Storage(error))) => matches!(error, StorageError::NotFound { .. }),
+        Err(_) => false,
+    };
     read_anew(read, has_changed).map_err(BackupError::Read)
 }
 

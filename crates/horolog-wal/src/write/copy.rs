@@ -22,7 +22,7 @@ use crate::format::meta::{Listed, Meta, MetaState};
 use crate::format::snapshot::SnapshotRef;
 use crate::lsn::Lsn;
 use crate::options::LogOptions;
-use crate::read::{Boundary, LogState, Salvage, read_log};
+use crate::read::{Boundary, LogState, LogView, Salvage, read_log};
 
 /// Whole batches are put together up to about this part of a segment.
 const BATCHES_A_SEGMENT: u64 = 8;
@@ -51,10 +51,7 @@ impl LogCopy {
     pub fn begin(storage: Arc<dyn Storage>, options: &LogOptions, base: Lsn) -> Result<Self, LogError> {
         // A batch was as large as it had to be: it is not refused for that now.
         let options = LogOptions { batch_bytes_max: u64::from(u32::MAX), ..options.clone() };
-        let view = read_log(&*storage, &options)?;
-        if view.state != LogState::Empty || view.meta.is_some() || !view.leftovers.is_empty() {
-            return Err(LogError::Misuse(Misuse::NotEmpty));
-        }
+        let view = read_empty(&*storage, &options)?;
         let uuid = new_identity(&*storage)?;
         let meta = MetaWriter::create(Arc::clone(&storage), uuid)?;
         let blocks = options.segment_blocks(options.segment_bytes_min, 0);
@@ -77,6 +74,15 @@ impl LogCopy {
         let batch_bytes = options.segment_bytes_min / BATCHES_A_SEGMENT;
         let (batch, snapshot) = (BatchBuf::new(), None);
         Ok(Self { writer, syncer, batch, batch_bytes, engine_tick: 0, snapshot })
+    }
+
+    /// Whether a log can be begun in a directory: as [`LogCopy::begin`], and nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn check(storage: &dyn Storage, options: &LogOptions) -> Result<(), LogError> {
+        read_empty(storage, options).map(drop)
     }
 
     /// A snapshot of what the records before the first one of the copy made, to be given back with
@@ -157,6 +163,14 @@ impl LogCopy {
         })?;
         Ok(self.writer.uuid())
     }
+}
+
+fn read_empty<'a>(storage: &'a dyn Storage, options: &LogOptions) -> Result<LogView<'a>, LogError> {
+    let view = read_log(storage, options)?;
+    if view.state != LogState::Empty || view.meta.is_some() || !view.leftovers.is_empty() {
+        return Err(LogError::Misuse(Misuse::NotEmpty));
+    }
+    Ok(view)
 }
 
 /// The copy is a log, and this is its newest segment.

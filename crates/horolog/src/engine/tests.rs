@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 
-use horolog_storage::{Contents, File};
+use horolog_sim::{Errno, Fault, SimDisk, Trigger};
+use horolog_storage::{Contents, File, Op};
 
 use super::*;
 
@@ -245,4 +246,28 @@ fn timers_are_handed_out_while_the_sync_of_a_mark_does_not_return() {
     slow.all_come_while_held();
     assert!(held_up.wait_timeout(Duration::ZERO).is_none(), "its record is not durable");
     slow.open(&held_up);
+}
+
+/// A directory of a million timers takes a while to read.
+#[test]
+fn a_backup_that_cannot_be_read_is_not_tried_again_and_again() {
+    let disk = SimDisk::new(1);
+    disk.put("META", b"not one");
+    disk.inject(Fault::Refused(Op::Read, Errno::Io), Trigger::after(0).for_ever());
+    let before = disk.counts().operations;
+    let refused = salvage_beside_a_writer(&disk, Lsn(1)).map(drop).expect_err("it cannot be read");
+    assert!(matches!(refused, BackupError::Read(RecoveryError::Log(LogError::Storage(_)))), "{refused:?}");
+    let operations = disk.counts().operations - before;
+    assert!(operations < 10, "{operations} operations");
+}
+
+/// What it is refused for is known before anything is read.
+#[test]
+fn a_backup_to_a_place_that_is_taken_is_refused_before_anything_is_read() {
+    let (dir, taken) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    drop(Engine::open(taken.path()).expect("an engine"));
+    let engine = Engine::open(dir.path()).expect("an engine");
+    OsStorage::open_existing(dir.path()).and_then(|dir| dir.remove("META")).expect("it was there");
+    let refused = engine.backup(taken.path()).expect_err("something is there");
+    assert!(matches!(refused, BackupError::Write(_)), "{refused:?}");
 }
