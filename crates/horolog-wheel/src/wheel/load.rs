@@ -21,18 +21,9 @@
 //!
 //! # No counting sort
 //!
-//! [`Wheel::load`] reads the slab from its first cell to its last and puts each item where it belongs at once. A counting
-//! sort (count the items of each slot, lay them out, write each to its place) spares the look at a stack for each item. But
-//! the tops of all stacks are a few hundred lines and stay in the cache, and the sort writes and reads ten bytes more for
-//! each item: it gains a tenth at a million and loses a quarter at ten. Gathering eight items of a slot before they are put
-//! there gains nothing. Nanoseconds an entry, at 1 and 10 million; "sort" is into one flat array, without the chunks that
-//! would have to be made of it:
-//!
-//! | deadlines | `insert` in a loop | `load` | sort | eight at a time |
-//! |---|---|---|---|---|
-//! | even over a minute | 17.0, 23.2 | 11.8, 11.4 | 11.6, 14.2 | 11.8, 11.6 |
-//! | even over an hour | 16.8, 20.1 | 11.7, 11.3 | 10.4, 14.0 | 11.5, 11.2 |
-//! | 1 ms to 24 hours, as many in each doubling | 20.1, 23.7 | 16.2, 14.9 | 14.7, 18.1 | 15.5, 15.1 |
+//! [`Wheel::load`] reads the slab from its first cell to its last and puts each item where it belongs at once. The tops of all
+//! stacks are a few hundred lines and stay in the cache, so a counting sort gains a tenth at a million and loses a quarter at ten:
+//! `docs/decisions/0009-no-counting-sort.md` has the figures.
 
 use super::*;
 use crate::Entry;
