@@ -11,7 +11,7 @@ use horolog_recovery::{
 };
 use horolog_sim::{Errno, Fault, Pattern, Rng, SimDisk, Trigger};
 use horolog_state::{ClockReading, Epoch, Lsn, Record, State, TimerId};
-use horolog_storage::{Op, Storage, StorageError};
+use horolog_storage::{Op, Storage};
 use horolog_wal::{LogError, LogFile, LogOptions, SnapshotDamage};
 
 use life::{LEN, Life, options, picture};
@@ -314,9 +314,9 @@ fn a_snapshot_that_needs_no_log_is_enough_for_a_repair() {
 }
 
 /// A directory with two snapshots is looked at without the lock; after so many operations its owner goes on, makes two
-/// more, lets segments go and uses their files again. Says whether it came to that. `look` gets what callers could see
-/// before and after.
-fn while_compacting(after: u64, look: impl FnOnce(&SimDisk, &Mutex<Vec<String>>)) -> bool {
+/// more, lets segments go and uses their files again. Says whether it came to that. `look` gets what was durable before, and
+/// what callers could see before and after.
+fn while_compacting(after: u64, look: impl FnOnce(&SimDisk, Lsn, &Mutex<Vec<String>>)) -> bool {
     let (disk, mut life) = with_snapshots(3, &[60, 60], 30);
     let (durable, begun_at) = (Lsn(life.durable), disk.counts().operations);
     let pictures = Arc::new(Mutex::new(vec![picture(&life.state)]));
@@ -332,7 +332,7 @@ fn while_compacting(after: u64, look: impl FnOnce(&SimDisk, &Mutex<Vec<String>>)
         life.steps(20);
         seen.lock().expect("no panic").push(picture(&life.state));
     });
-    look(&disk, &pictures);
+    look(&disk, durable, &pictures);
     disk.counts().operations - begun_at > after
 }
 
@@ -340,7 +340,7 @@ fn while_compacting(after: u64, look: impl FnOnce(&SimDisk, &Mutex<Vec<String>>)
 #[test]
 fn a_directory_that_is_compacted_while_it_is_read_is_what_it_was_before_or_what_it_is_now() {
     let was_interrupted = |after| {
-        while_compacting(after, |disk, pictures| {
+        while_compacting(after, |disk, _, pictures| {
             let found = recover(disk, &LogOptions::small());
             let found = found
                 .map_err(|error| format!("interrupted after {after} operations: {error}"))
@@ -360,7 +360,7 @@ fn a_directory_that_is_compacted_while_it_is_read_is_what_it_was_before_or_what_
 #[test]
 fn a_directory_that_is_compacted_while_it_is_salvaged_has_lost_nothing() {
     let was_interrupted = |after| {
-        while_compacting(after, |disk, pictures| {
+        while_compacting(after, |disk, durable, pictures| {
             let found = salvage(disk, &LogOptions::small());
             let found = found
                 .map_err(|error| format!("interrupted after {after} operations: {error}"))
@@ -374,37 +374,11 @@ fn a_directory_that_is_compacted_while_it_is_salvaged_has_lost_nothing() {
                 pictures.lock().expect("no panic").contains(&picture(&found.state)),
                 "interrupted after {after}: neither what was there before nor what is there now"
             );
+            assert!(found.kept >= durable, "interrupted after {after}: {durable} was durable");
+            found.write_state(Arc::new(SimDisk::new(4)), &options(), durable).expect("it is written");
         })
     };
     let operations = (0..).find(|after| !was_interrupted(*after)).expect("it ends");
-    assert!(operations > 20, "{operations} operations");
-}
-
-/// As `Engine::backup` reads it: what keeps less than was durable before, or fails for a file that is gone, is read again.
-fn salvage_while_compacting(after: u64) -> bool {
-    let (disk, durable, pictures, begun_at) = compacting(after);
-    let found = salvage(&*disk, &options());
-    let was_interrupted = disk.counts().operations - begun_at > after;
-    let reads_again = match &found {
-        Ok(found) => found.kept < durable,
-        Err(RecoveryError::Log(LogError::ChangedMeanwhile { .. })) => true,
-        Err(RecoveryError::Log(LogError::Storage(error))) => matches!(error, StorageError::NotFound { .. }),
-        Err(_) => false,
-    };
-    let found = if reads_again { salvage(&*disk, &options()) } else { found };
-    let found =
-        found.map_err(|error| format!("interrupted after {after} operations: {error}")).expect("sound");
-    let (kept, last) = (found.kept, found.last);
-    assert!(kept >= durable && last >= kept, "interrupted after {after}: {durable}, {kept}, {last}");
-    assert!(pictures.lock().expect("no panic").contains(&picture(&found.state)), "interrupted after {after}");
-    let new = Arc::new(SimDisk::new(4));
-    found.write_state(new, &options(), durable).expect("it is written");
-    was_interrupted
-}
-
-#[test]
-fn a_directory_that_is_compacted_while_it_is_salvaged_gives_what_it_was_before_or_what_it_is_now() {
-    let operations = (0..).find(|after| !salvage_while_compacting(*after)).expect("it ends");
     assert!(operations > 20, "{operations} operations");
 }
 
