@@ -62,9 +62,10 @@ impl UnreadSnapshot {
     ///
     /// # Errors
     ///
-    /// [`LogError::SnapshotDamaged`] if what is read is not what was written; [`LogError::Storage`] if it cannot be read. The
-    /// snapshot is finished, and nothing of the log has changed.
+    /// [`LogError::SnapshotDamaged`] if what is read is not what was written; [`LogError::Storage`] if it cannot be read;
+    /// [`LogError::Poisoned`] if the log has ended. The snapshot is finished, and nothing of the log has changed.
     pub fn read_on(&mut self) -> Result<u64, LogError> {
+        self.shared.check()?;
         let from = self.at;
         if self.at == 0 {
             self.read_header()?;

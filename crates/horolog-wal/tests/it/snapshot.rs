@@ -305,6 +305,19 @@ fn a_snapshot_is_read_back_a_mebibyte_at_a_time_however_large_its_sections_are()
 }
 
 #[test]
+fn a_snapshot_is_not_read_back_once_the_log_has_ended() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    let mut file = rig.writer.plan_snapshot(Lsn(0)).create().unwrap();
+    file.append(&mut [0; 40], true).unwrap();
+    let mut unread = file.finish(rig.writer.tail()).unwrap();
+    rig.append().unwrap();
+    disk.fail_next(Op::Sync, 0, Errno::Io);
+    rig.syncer.sync().unwrap_err();
+    assert!(matches!(unread.read_on(), Err(LogError::Poisoned)));
+}
+
+#[test]
 fn a_failed_sync_of_the_directory_ends_the_log() {
     let disk = mem(1);
     let mut rig = Rig::new(disk.clone());
