@@ -113,6 +113,7 @@ impl MetaWriter {
     pub(super) fn publish(
         &mut self,
         newest: SnapshotRef,
+        durable: Lsn,
         rotten: &[u64],
         head: u64,
     ) -> Result<(Option<SnapshotRef>, Vec<u64>), StorageError> {
@@ -121,7 +122,8 @@ impl MetaWriter {
         let dropped = before.map(|it| it.id).filter(|id| kept.is_none_or(|kept| kept.id != *id)).collect();
         self.settle(head, |meta| {
             meta.snapshots = [Some(newest), kept];
-            meta.durable_lsn = meta.durable_lsn.max(newest.end);
+            // Not its `end`, which may lie inside a batch; but that is not above `durable`, if nobody has planted a bug.
+            meta.durable_lsn = meta.durable_lsn.max(durable).max(newest.end);
         })?;
         self.confirm()?;
         Ok((kept, dropped))

@@ -224,7 +224,7 @@ impl SealedSnapshot {
     }
 
     /// Makes the snapshot count, in the place of the newest; that one stays, and the one before it goes. `durable` is the
-    /// last record that is durable, and reaches [`SnapshotRef::end`]. Durable when this returns, which says up to where the
+    /// last record that is durable, which ends a batch, and reaches [`SnapshotRef::end`]. Durable when this returns, which says up to where the
     /// log is needed no more ([`Writer::retire_below`]).
     ///
     /// # Errors
@@ -242,7 +242,7 @@ impl SealedSnapshot {
             return Err(LogError::Misuse(Misuse::SnapshotOrder));
         }
         let (storage, shared) = (Arc::clone(&self.temporary.storage), Arc::clone(&self.shared));
-        let (kept, dropped) = shared.publish(self.name()?)?;
+        let (kept, dropped) = shared.publish(self.name()?, durable)?;
         for id in dropped {
             let _ = storage.remove(&snapshot_name(id));
         }

@@ -155,9 +155,13 @@ impl Shared {
     }
 
     /// A snapshot counts from now on. Says which one stays beside it, and which ones go.
-    pub(super) fn publish(&self, snapshot: SnapshotRef) -> Result<(Option<SnapshotRef>, Vec<u64>), LogError> {
+    pub(super) fn publish(
+        &self,
+        snapshot: SnapshotRef,
+        durable: Lsn,
+    ) -> Result<(Option<SnapshotRef>, Vec<u64>), LogError> {
         let head = self.durable_head();
-        self.update_meta(|meta| meta.publish(snapshot, &self.rotten, head))
+        self.update_meta(|meta| meta.publish(snapshot, durable, &self.rotten, head))
     }
 
     /// Snapshots that were found damaged.

@@ -103,6 +103,25 @@ fn a_snapshot_that_has_seen_what_is_not_durable_is_not_published() {
     assert_eq!((files(&disk).len(), rig.writer.is_poisoned()), (0, false));
 }
 
+/// A section may be copied between two records that are written in one batch, of which a crash leaves all or nothing.
+#[test]
+fn a_snapshot_that_has_seen_half_of_a_batch_is_no_proof_of_half_of_it() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    let begin = rig.writer.tail();
+    rig.append_bodies(&[vec![1], vec![2]]).unwrap();
+    rig.sync().unwrap();
+    let mut file = rig.writer.plan_snapshot(begin).create().unwrap();
+    file.append(&mut [0; 40], true).unwrap();
+    file.seal(begin.next()).unwrap().publish(Lsn(rig.acked)).unwrap();
+    let view = read(&*disk).expect("a snapshot that counts is no damage");
+    assert_eq!(
+        (view.durable, view.snapshots().next().map(|it| it.end)),
+        (Lsn(rig.acked), Some(begin.next()))
+    );
+}
+
 #[test]
 fn a_snapshot_that_is_dropped_leaves_nothing_behind() {
     let disk = mem(1);
