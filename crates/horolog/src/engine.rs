@@ -463,7 +463,7 @@ impl Engine {
     /// durable when this returns, and no directory of timers before that.
     ///
     /// The directory is read a second time, into memory of its own, as a repair reads it: the log more than once, and each snapshot
-    /// that is there, a file as a whole. The call takes several times as long as an opening, and up to three times the memory that
+    /// that is there, a file as a whole. Meanwhile no snapshot takes the place of another one, and no log is let go. The call takes several times as long as an opening, and up to three times the memory that
     /// the timers take.
     ///
     /// # Errors
@@ -494,7 +494,9 @@ impl Engine {
         LogCopy::check(&*new, &LogOptions::default()).map_err(|error| BackupError::Write(error.into()))?;
         let applied = self.core.hold_to_lead(|machine, _| machine.promise_all());
         self.wait_for(applied)?;
+        let keeps_files = KeepsFiles::new(&self.core);
         let found = salvage_beside_a_writer(&ours, applied)?;
+        drop(keeps_files);
         let write = found.write_state(Arc::clone(&new), &LogOptions::default(), applied);
         write.map(drop).map_err(BackupError::Write)
     }
@@ -547,8 +549,24 @@ pub enum ApplyBatchError {
     Indeterminate(#[from] crate::error::Indeterminate),
 }
 
-/// A writer may let go of a segment or a snapshot while it is read. Then something seems to be missing; any other error would come
-/// again.
+/// While it is there, no snapshot and no segment goes.
+struct KeepsFiles<'a>(&'a Core);
+
+impl<'a> KeepsFiles<'a> {
+    fn new(core: &'a Core) -> Self {
+        core.hold(|machine, _| machine.keep_files());
+        Self(core)
+    }
+}
+
+impl Drop for KeepsFiles<'_> {
+    fn drop(&mut self) {
+        self.0.hold(|machine, _| machine.let_files_go());
+    }
+}
+
+/// A step that was begun before may let go of a segment or a snapshot while it is read, and the file of one that went be used again.
+/// Then something seems to be missing; any other error would come again.
 fn salvage_beside_a_writer(ours: &dyn Storage, applied: Lsn) -> Result<Salvaged<'_>, BackupError> {
     let read = || salvage(ours, &LogOptions::default());
     let has_changed = |found: &Result<Salvaged<'_>, RecoveryError>| match found {

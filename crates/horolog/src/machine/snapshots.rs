@@ -122,6 +122,8 @@ pub(super) struct Snapshots {
     stage: Stage,
     /// A step is being done.
     stepping: bool,
+    /// So many read the directory: no file of it goes meanwhile.
+    readers: usize,
     /// Somebody asked for one.
     asked: bool,
     /// The one in the making is waited for: its steps are not spaced out.
@@ -155,6 +157,7 @@ impl Snapshots {
         Self {
             stage: Stage::Idle,
             stepping: false,
+            readers: 0,
             asked: false,
             awaited: false,
             not_before_ns: 0,
@@ -205,6 +208,7 @@ impl Snapshots {
         !self.stepping
             && match self.stage {
                 Stage::Idle => self.asked || self.is_due(live_bytes(), log_bytes_min),
+                Stage::Sealed(_) | Stage::Retiring if self.readers > 0 => false,
                 Stage::Sealed(end) => durable >= end || is_planted(Bug::SnapshotAhead),
                 Stage::Walking(_)
                 | Stage::Finishing(_)
@@ -295,6 +299,17 @@ impl Machine {
         (snapshots.asked, snapshots.awaited, snapshots.not_before_ns) = (true, true, 0);
         // One that is under way has begun before.
         snapshots.attempts + 1 + u64::from(snapshots.is_making())
+    }
+
+    /// Somebody begins to read the directory, or has done so: meanwhile no snapshot takes the place of another one, and no log is let
+    /// go, but for a step that is being done.
+    pub(crate) fn keep_files(&mut self) {
+        self.snapshots.readers += 1;
+    }
+
+    /// See [`Machine::keep_files`].
+    pub(crate) fn let_files_go(&mut self) {
+        self.snapshots.readers -= 1;
     }
 
     /// How that attempt has ended, or why it does not go on for now: the engine has failed, or is being closed. Any later one

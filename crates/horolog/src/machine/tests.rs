@@ -920,3 +920,29 @@ fn no_spare_is_made_for_a_log_that_is_being_closed() {
     world.flush();
     assert!(world.machine.log.clean_written);
 }
+
+/// A backup would begin anew again and again else, in a directory that is compacted all the time.
+#[test]
+fn no_snapshot_and_no_log_goes_while_somebody_reads_the_directory() {
+    let mut world = World::with_snapshot_due(25);
+    world.machine.options.snapshot_log_bytes = u64::MAX;
+    (0..2).for_each(|_| {
+        world.machine.ask_for_snapshot();
+        world.keep();
+    });
+    let names = |world: &World| -> Vec<String> {
+        let files = world.storage.files().into_iter().map(|(name, _)| name);
+        files.filter(|name| name.ends_with(".img") || name.ends_with(".wal")).collect()
+    };
+    let before = names(&world);
+    (0..2).for_each(|_| world.machine.keep_files());
+    let attempt = world.machine.ask_for_snapshot();
+    world.keep();
+    assert_eq!((names(&world), world.half_made()), (before, 1));
+    world.machine.let_files_go();
+    world.keep();
+    assert!(world.machine.snapshot_end(attempt).is_none(), "one of the two goes on reading");
+    world.machine.let_files_go();
+    world.keep();
+    assert!(matches!(world.machine.snapshot_end(attempt), Some(Ok(()))));
+}
