@@ -462,9 +462,10 @@ impl Engine {
     /// has an identity of its own, and an id that either directory gives out from now on names no timer of the other one. It is
     /// durable when this returns, and no directory of timers before that.
     ///
-    /// The directory is read a second time, into memory of its own, as a repair reads it: the log more than once, and each snapshot
-    /// that is there, a file as a whole. Meanwhile no snapshot takes the place of another one, and no log is let go. The call takes several times as long as an opening, and up to three times the memory that
-    /// the timers take.
+    /// The directory is read a second time, into memory of its own, as a repair reads it: the log more than once, and
+    /// each snapshot that is there, a file as a whole. Meanwhile no snapshot takes the place of another one, and no log
+    /// is let go. The call takes several times as long as an opening, and up to three times the memory that the timers
+    /// take.
     ///
     /// # Errors
     ///
@@ -565,8 +566,8 @@ impl Drop for KeepsFiles<'_> {
     }
 }
 
-/// A step that was begun before may let go of a segment or a snapshot while it is read, and the file of one that went be used again.
-/// Then something seems to be missing; any other error would come again.
+/// A step that was begun before may let go of a segment or a snapshot while it is read, and the file of one that went be
+/// used again. Then something seems to be missing; any other error would come again.
 fn salvage_beside_a_writer(ours: &dyn Storage, applied: Lsn) -> Result<Salvaged<'_>, BackupError> {
     let read = || salvage(ours, &LogOptions::default());
     let has_changed = |found: &Result<Salvaged<'_>, RecoveryError>| match found {

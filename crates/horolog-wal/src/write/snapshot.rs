@@ -1,8 +1,9 @@
 //! Writing a snapshot of what the owner makes of the log, and making it count.
 //!
 //! The owner gives sections of bytes; what is in them is its own affair. They go to a temporary file, paced by the owner and
-//! synced on the way, so that no sync has much to do. Then the file is read back, as a whole and in steps, and compared. Only when
-//! the log is durable up to the last record that the sections have seen, it gets its name, and META says so in both pairs of slots.
+//! synced on the way, so that no sync has much to do. Then the file is read back, as a whole and in steps, and compared.
+//! Only when the log is durable up to the last record that the sections have seen, it gets its name, and META says so in
+//! both pairs of slots.
 //!
 //! Two snapshots count: the newest, and the one before it. Should the newest rot, the other one and a longer part of the log
 //! take its place; so the log is kept from where the older one began.
@@ -223,9 +224,9 @@ impl SealedSnapshot {
         self.reference
     }
 
-    /// Makes the snapshot count, in the place of the newest; that one stays, and the one before it goes. `durable` is the
-    /// last record that is durable, which ends a batch, and reaches [`SnapshotRef::end`]. Durable when this returns, which says up to where the
-    /// log is needed no more ([`Writer::retire_below`]).
+    /// Makes the snapshot count, in the place of the newest; that one stays, and the one before it goes. `durable` is
+    /// the last record that is durable, which ends a batch, and reaches [`SnapshotRef::end`]. Durable when this returns,
+    /// which says up to where the log is needed no more ([`Writer::retire_below`]).
     ///
     /// # Errors
     ///

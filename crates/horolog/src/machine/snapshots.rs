@@ -5,14 +5,15 @@
 //! ```
 //!
 //! Each arrow is one [`SnapshotStep`], done by the keeping hand. Only taking a section needs the lock: it copies as much as
-//! [`SnapshotWalk::step`] does at once. Sections, and the steps of reading them back, are spaced out, so that the log has the disk to
-//! itself most of the time, unless the log grows so fast that it would have no bound meanwhile; and none takes long, so that the keeping hand can do its other jobs in between. An
-//! error that does not end the log ends the snapshot, which leaves what was there before; it is begun again after a pause.
+//! [`SnapshotWalk::step`] does at once. Sections, and the steps of reading them back, are spaced out, so that the log has
+//! the disk to itself most of the time, unless the log grows so fast that it would have no bound meanwhile; and none takes
+//! long, so that the keeping hand can do its other jobs in between. An error that does not end the log ends the snapshot,
+//! which leaves what was there before; it is begun again after a pause.
 //!
 //! One is begun when the log behind the newest has grown beyond half of what a snapshot would take now,
-//! [`MachineOptions::snapshot_log_bytes`] at least; or when timers are gone, and what is kept has become more than three times what
-//! is left. Two are kept, and the log behind the older one: about as much as one snapshot. If the older one is more than twice as
-//! large as the newest, another one is made in the same attempt, and takes its place.
+//! [`MachineOptions::snapshot_log_bytes`] at least; or when timers are gone, and what is kept has become more than three
+//! times what is left. Two are kept, and the log behind the older one: about as much as one snapshot. If the older one is
+//! more than twice as large as the newest, another one is made in the same attempt, and takes its place.
 
 use std::sync::Arc;
 
@@ -30,8 +31,8 @@ use crate::error::CompactError;
 /// Sections are written, and read back, at this speed at most: a commit waits for one at a time, and not for a stream of them.
 const BYTES_A_SECOND: u64 = 256 << 20;
 
-/// For each byte that the log grows by meanwhile, so many are to be written and read back: both together are twice the snapshot, by
-/// a quarter of which the log then grows.
+/// For each byte that the log grows by meanwhile, so many are to be written and read back: both together are twice the
+/// snapshot, by a quarter of which the log then grows.
 const BYTES_A_LOG_BYTE: u64 = 8;
 
 /// After an attempt failed; doubled each time.
@@ -301,8 +302,8 @@ impl Machine {
         snapshots.attempts + 1 + u64::from(snapshots.is_making())
     }
 
-    /// Somebody begins to read the directory, or has done so: meanwhile no snapshot takes the place of another one, and no log is let
-    /// go, but for a step that is being done.
+    /// Somebody begins to read the directory, or has done so: meanwhile no snapshot takes the place of another one, and
+    /// no log is let go, but for a step that is being done.
     pub(crate) fn keep_files(&mut self) {
         self.snapshots.readers += 1;
     }

@@ -13,8 +13,8 @@
 //! | the same, where a batch goes on that a crash had taken: an older life's bytes | by what is there then |
 //! | a segment's name on a file that was not there | by its header |
 //!
-//! Roles and ends are those that the log's own reader gave of the sound directory, when a second reader had said the same of it. What
-//! became of its bytes is seen with that one's eyes ([`horolog_sim::decoder`]).
+//! Roles and ends are those that the log's own reader gave of the sound directory, when a second reader had said the same of
+//! it. What became of its bytes is seen with that one's eyes ([`horolog_sim::decoder`]).
 //!
 //! The last four say [`Must::Either`]: no part of the page promises the one or the other of all of them.
 

@@ -1,9 +1,9 @@
 //! Damage to a log that is at rest: everything that was proven durable is there, or the directory is refused.
 //!
 //! What the undamaged directory proves is D. Damage may take what lies behind D (the window of `docs/durability.md`), and
-//! never in silence what lies before it. Where nothing or everything hangs on a byte ([`Anatomy`]), opening it with everything or
-//! refusing it is demanded. Where what is left decides, and where a block is zero or a write is lost, a second reader has to say the
-//! same.
+//! never in silence what lies before it. Where nothing or everything hangs on a byte ([`Anatomy`]), opening it with
+//! everything or refusing it is demanded. Where what is left decides, and where a block is zero or a write is lost, a second
+//! reader has to say the same.
 
 use std::sync::Arc;
 
