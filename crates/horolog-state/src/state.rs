@@ -389,7 +389,7 @@ impl State {
         self.payloads.len_bytes()
     }
 
-    /// Bytes of all keys, and so many for each timer with terms.
+    /// Bytes of all keys, which memory has twice, and so many for each timer with terms.
     pub(crate) fn terms_bytes(&self, each: u64) -> u64 {
         self.terms.len() as u64 * each + self.key_bytes as u64 / 2
     }

@@ -2,8 +2,8 @@
 //!
 //! The slab is one long row of slots. An entry lives in a slot, and its [`TimerId`] says which slot and which
 //! of that slot's lives it is, so finding an entry is reading an array. Cells of 24 bytes are stored in pages of 1 024
-//! slots, allocated when first used, never moved, and given back when no slot of theirs is in use (but for one page, and not
-//! during a replay). The ids of a page that was given back stay used up.
+//! slots, allocated when first used, never moved, and given back when no slot of theirs is in use (but for one page, and those
+//! of slots freed last, and not during a replay). The ids of a page that was given back stay used up.
 //!
 //! Free slots are known to their page, but for those freed last (`recent.rs`): their pages are told of 64 together. While
 //! three quarters of all slots are live, the next entry takes the one freed last; nobody looks for a page, and its cell is

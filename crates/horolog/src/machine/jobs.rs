@@ -370,8 +370,13 @@ impl Machine {
     }
 
     fn offers_spare(&self, now: &Now) -> bool {
-        let is_time = now.elapsed_ns >= self.log.spare_after_ns;
-        self.log.wants_spare && !self.log.sparing && is_time && self.closing != Closing::All
+        self.spare_at_ns().is_some_and(|at_ns| at_ns <= now.elapsed_ns)
+    }
+
+    /// A log that is being closed needs none.
+    fn spare_at_ns(&self) -> Option<u64> {
+        let is_wanted = self.log.wants_spare && !self.log.sparing && self.closing != Closing::All;
+        is_wanted.then_some(self.log.spare_after_ns)
     }
 
     fn take_spare(&mut self, now: &Now) -> Option<Job> {
@@ -419,8 +424,8 @@ impl Machine {
     /// A mark, a spare or a word to META comes due.
     fn keep_looks_again_at_ns(&self) -> Option<u64> {
         let mark = self.unmarked().then(|| self.log.last_write_ns.saturating_add(MARK_AFTER_IDLE_NS));
-        let spare = (self.log.wants_spare && !self.log.sparing).then_some(self.log.spare_after_ns);
-        [mark, spare, self.witness_at_ns(), self.snapshot_looks_again_at_ns()].into_iter().flatten().min()
+        let others = [self.spare_at_ns(), self.witness_at_ns(), self.snapshot_looks_again_at_ns()];
+        others.into_iter().chain([mark]).flatten().min()
     }
 
     fn wrote(&mut self, batch: Batch, wants_spare: bool, now: &Now) {
