@@ -5,7 +5,7 @@
 //! slots, allocated when first used, never moved, and given back when no slot of theirs is in use (but for one page, and those
 //! of slots freed last, and not during a replay). The ids of a page that was given back stay used up.
 //!
-//! Free slots are known to their page, but for those freed last (`recent.rs`): their pages are told of 64 together. While
+//! Free slots are known to their page, but for those freed last (`recent.rs`): their pages are told of 128 together. While
 //! three quarters of all slots are live, the next entry takes the one freed last; nobody looks for a page, and its cell is
 //! at hand. Otherwise entries go to the lowest page with room, so that the others empty.
 //!

@@ -8,8 +8,8 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// As many as this are told of together.
-    pub(super) const MAX: usize = 64;
+    /// As many as this are told of together. More than a batch of cancels frees: the next inserts find those here.
+    pub(super) const MAX: usize = 128;
 
     pub(super) const NONE: Self = Self { slots: [0; Self::MAX], len: 0 };
 
