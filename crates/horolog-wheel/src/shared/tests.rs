@@ -406,10 +406,11 @@ fn the_last_timer_cancelled_under_an_alarm_costs_its_owner_one_wake_and_hides_no
 fn a_ring_holds_no_lock() {
     use std::sync::{Arc, OnceLock};
     let timers: Arc<OnceLock<SharedTimers>> = Arc::default();
-    let (rung, ends) = (Arc::clone(&timers), Arc::new(AtomicUsize::new(0)));
+    let (rung, ends) = (Arc::downgrade(&timers), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&ends);
     let ring = move || {
-        let timers = rung.get().unwrap();
+        let timers = rung.upgrade().unwrap();
+        let timers = timers.get().unwrap();
         let id = timers.insert_from(0, Tick(u64::MAX), 7).unwrap();
         counted.fetch_add(usize::from(timers.cancel(id).is_some()), Ordering::Relaxed);
     };
