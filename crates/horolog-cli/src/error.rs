@@ -136,7 +136,6 @@ fn is_damaged_log(error: &LogError) -> bool {
         LogError::Corruption(_)
             | LogError::MetaMissing { .. }
             | LogError::MetaDamaged(_)
-            | LogError::NotABatchBoundary { .. }
             | LogError::ForeignSegment { .. }
     )
 }

@@ -138,6 +138,20 @@ impl BatchBuf {
         self.count();
     }
 
+    /// Adds the records of a batch that was written, with the checksums they have. Of one that was not, nothing is added.
+    pub(crate) fn copy_all(&mut self, written: &Self) -> bool {
+        if written.sealed != written.records || !written.tails.is_empty() || written.internal > 0 {
+            return false;
+        }
+        self.seal();
+        self.bytes.extend_from_slice(written.bytes.get(BATCH_HEADER_LEN..).unwrap_or_default());
+        self.digest.combine(&written.digest);
+        self.sealed_end = self.bytes.len();
+        self.sealed += written.sealed;
+        self.records += written.records;
+        true
+    }
+
     /// Takes the tails in and checksums the records that have no checksum yet.
     pub(crate) fn seal(&mut self) {
         self.take_in_tails();
@@ -223,7 +237,12 @@ impl BatchBuf {
     /// How many bytes the batch takes on disk: header, records and padding to whole blocks.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
-        ((BATCH_HEADER_LEN + self.len_bytes()) as u64).next_multiple_of(u64::from(BLOCK_LEN))
+        self.disk_bytes_with(0)
+    }
+
+    /// The same with so many bytes of records more.
+    pub(crate) fn disk_bytes_with(&self, more: usize) -> u64 {
+        ((BATCH_HEADER_LEN + self.len_bytes() + more) as u64).next_multiple_of(u64::from(BLOCK_LEN))
     }
 
     pub(crate) fn is_spoiled(&self) -> bool {

@@ -76,14 +76,6 @@ pub enum LogError {
         /// The segment.
         segment: u64,
     },
-    /// The last durable LSN lies inside a batch. Batches are atomic, so a writer that keeps to the rules cannot do this.
-    #[error("durable LSN {durable} in segment {segment} is not the end of a batch")]
-    NotABatchBoundary {
-        /// The head of the log.
-        segment: u64,
-        /// What the stamps say.
-        durable: Lsn,
-    },
     /// A snapshot is not what META says. The one before it, or the whole log, may take its place.
     #[error("snapshot {snapshot}: {damage}")]
     SnapshotDamaged {

@@ -60,6 +60,8 @@ pub use read::{
     SegmentRole, SnapshotOnDisk, read_anew, read_log, read_log_watched, read_until_believed, salvage,
     salvage_behind, snapshots_on_disk, visit_log,
 };
+#[doc(hidden)]
+pub use write::SlowSync;
 pub use write::{
     Appended, LogCopy, RetirePlan, Retired, SealedSnapshot, SnapshotFile, SnapshotPlan, Spare, SparePlan,
     Stamp, Syncer, UnreadSnapshot, Writer, open_writer,

@@ -42,18 +42,39 @@ pub(crate) struct Opened {
     pub(crate) journal: Arc<dyn Journal>,
 }
 
+/// What a journal says when it has written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wrote {
+    /// It wants a spare.
+    pub(crate) wants_spare: bool,
+    /// The bytes that a batch may take on disk before the next one needs what is not durable.
+    pub(crate) room_bytes: u64,
+}
+
+impl Wrote {
+    fn by(writer: &Writer) -> Self {
+        Self { wants_spare: writer.needs_spare(), room_bytes: writer.room_bytes() }
+    }
+}
+
 /// Where batches go.
 pub(crate) trait Journal: Send + Sync + std::fmt::Debug {
     /// Appends a batch right after the record before its first one; where the tail is another one, another owner has taken
-    /// over. One call at a time. Says whether a spare is wanted.
-    fn write(&self, batch: &mut Batch, durable: Lsn, tick: u64) -> Result<bool, LogError>;
+    /// over. One call at a time. `unsynced` are the batches behind `durable`, or none: where they are needed and not given,
+    /// the call waits for them to be durable.
+    fn write(
+        &self,
+        batch: &mut Batch,
+        unsynced: &[Batch],
+        durable: Lsn,
+        tick: u64,
+    ) -> Result<Wrote, LogError>;
 
     /// Makes everything up to `upto`, which was written before the call, durable. May run beside [`Journal::write`].
     fn sync(&self, upto: Lsn) -> Result<(), LogError>;
 
-    /// Says what is durable in an empty batch of its own, to be synced like any other. Not beside a write. Says whether a spare
-    /// is wanted.
-    fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<bool, LogError>;
+    /// Says what is durable in an empty batch of its own, to be synced like any other. Not beside a write.
+    fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<Wrote, LogError>;
 
     /// Notes, far from the records, what is durable. May run beside anything.
     fn witness(&self, durable: Lsn) -> Result<(), LogError>;
@@ -79,13 +100,15 @@ pub(crate) trait Journal: Send + Sync + std::fmt::Debug {
 /// Does a job. The job comes back with how it ended.
 pub(crate) fn perform(journal: &dyn Journal, mut job: Job) -> Outcome {
     let result = match &mut job {
-        Job::Write { batch, durable, tick } => journal.write(batch, *durable, *tick),
-        Job::Sync { upto } => journal.sync(*upto).map(|()| false),
+        Job::Write { batch, unsynced, durable, tick } => {
+            journal.write(batch, unsynced.make_contiguous(), *durable, *tick)
+        }
+        Job::Sync { upto } => journal.sync(*upto).map(|()| Wrote::default()),
         Job::Mark { durable, tick, clean } => journal.mark(*durable, *tick, *clean),
-        Job::Witness { durable } => journal.witness(*durable).map(|()| false),
-        Job::Spare => journal.prepare(),
-        Job::Snapshot(step) => journal.snapshot(step).map(|()| false),
-        Job::Heal { batches, durable } => journal.heal(batches, *durable).map(|()| true),
+        Job::Witness { durable } => journal.witness(*durable).map(|()| Wrote::default()),
+        Job::Spare => journal.prepare().map(|wants_spare| Wrote { wants_spare, ..Wrote::default() }),
+        Job::Snapshot(step) => journal.snapshot(step).map(|()| Wrote::default()),
+        Job::Heal { batches, durable } => journal.heal(batches, *durable).map(|()| Wrote::default()),
     };
     let result = result.map_err(|error| JobError { ends_log: journal.has_ended(), error });
     Outcome { job, result }
@@ -115,10 +138,11 @@ pub(crate) fn open_local(
     let opened = horolog_wal::open_writer(Arc::clone(&storage), &log, &log_options, monotonic_ms())
         .map_err(|source| OpenError::Log { path: path.into(), source })?;
     let epoch = opened.0.epoch().max(state.epoch() + 1);
-    let journal = LocalJournal::new(opened, monotonic_ms);
+    let kept = Kept::of(&log, recovered.report.snapshot);
+    let journal = LocalJournal::new(opened, &kept, monotonic_ms);
     let is_new = state.epoch() == 0;
     Ok(Opened {
-        kept: Kept::of(&log, recovered.report.snapshot),
+        kept,
         state,
         report: recovered.report,
         tick_len,
@@ -165,15 +189,20 @@ enum Making {
 
 impl LocalJournal {
     /// `monotonic_ms` tells the log how fast its segments fill.
-    pub(crate) fn new((writer, syncer): (Writer, Syncer), monotonic_ms: fn() -> u64) -> Arc<Self> {
-        let (writer, syncer, making) = (Mutex::new(writer), Mutex::new(syncer), Mutex::default());
+    pub(crate) fn new(
+        (writer, syncer): (Writer, Syncer),
+        kept: &Kept,
+        monotonic_ms: fn() -> u64,
+    ) -> Arc<Self> {
+        let making = kept.needed_from().map_or(Making::Nothing, Making::Published);
+        let (writer, syncer, making) = (Mutex::new(writer), Mutex::new(syncer), Mutex::new(making));
         Arc::new(Self { writer, syncer, making, monotonic_ms })
     }
 }
 
 impl LocalJournal {
     /// A sync takes long, and is not done with the lock.
-    fn syncer(&self) -> Syncer {
+    pub(crate) fn syncer(&self) -> Syncer {
         self.syncer.lock().clone()
     }
 
@@ -211,16 +240,23 @@ impl LocalJournal {
 }
 
 impl Journal for LocalJournal {
-    fn write(&self, batch: &mut Batch, durable: Lsn, tick: u64) -> Result<bool, LogError> {
+    fn write(
+        &self,
+        batch: &mut Batch,
+        unsynced: &[Batch],
+        durable: Lsn,
+        tick: u64,
+    ) -> Result<Wrote, LogError> {
         let stamp = Stamp {
             first_lsn: horolog_wal::Lsn(batch.first.0),
             durable_lsn: horolog_wal::Lsn(durable.0),
             engine_tick: tick,
             ..Stamp::default()
         };
+        let unsynced: Vec<_> = unsynced.iter().map(|batch| &batch.buf).collect();
         let mut writer = self.writer.lock();
-        writer.append(&mut batch.buf, stamp, (self.monotonic_ms)())?;
-        Ok(writer.needs_spare())
+        writer.append_beside_sync(&mut batch.buf, &unsynced, stamp, (self.monotonic_ms)())?;
+        Ok(Wrote::by(&writer))
     }
 
     /// A file is synced as a whole, so `upto` is always reached.
@@ -228,10 +264,10 @@ impl Journal for LocalJournal {
         self.syncer().sync()
     }
 
-    fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<bool, LogError> {
+    fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<Wrote, LogError> {
         let mut writer = self.writer.lock();
         writer.mark(horolog_wal::Lsn(durable.0), tick, clean)?;
-        Ok(writer.needs_spare())
+        Ok(Wrote::by(&writer))
     }
 
     fn witness(&self, durable: Lsn) -> Result<(), LogError> {

@@ -44,7 +44,6 @@ pub(super) struct Batch {
     block: u32,
     pub(super) flags: u16,
     pub(super) stamp: u64,
-    pub(super) last_lsn: u64,
     pub(super) link: Option<LinkBody>,
     records: Vec<Record>,
 }
@@ -195,8 +194,8 @@ impl<'a, 's> Walk<'a, 's> {
         self.last_lsn = header.first_lsn - 1 + records.len() as u64;
         self.chain = u64::from(header.crc) | u64::from(header.digest) << 32;
         self.sealed = header.flags & SEAL != 0;
-        let (block, last_lsn) = (self.block, self.last_lsn);
-        self.batches.push(Batch { block, flags: header.flags, stamp: header.stamp, last_lsn, link, records });
+        let Self { block, .. } = *self;
+        self.batches.push(Batch { block, flags: header.flags, stamp: header.stamp, link, records });
         self.block += blocks;
     }
 
@@ -217,6 +216,9 @@ impl<'a, 's> Walk<'a, 's> {
     }
 
     pub(super) fn torn_bytes(&self) -> u64 {
+        if self.sealed {
+            return 0;
+        }
         if self.segment.recycled {
             let end = |(block, header): (u32, BatchHeader)| block + header.blocks();
             let end = self.strays().map(end).max().map_or(self.block, |end| end.min(self.segment.blocks));

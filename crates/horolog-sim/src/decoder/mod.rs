@@ -159,8 +159,6 @@ pub enum Refusal {
     Foreign,
     /// A bit, a kind or a number that this version does not know.
     Unknown,
-    /// D lies inside a batch.
-    NotABoundary,
 }
 
 /// Reading ended early, with this.
@@ -211,9 +209,6 @@ fn read(files: &Files, codec: u16) -> Result<Log, End> {
         return Err(
             Corruption { segment, lost: Some(Lost { offset, first: valid + 1, last: durable }) }.into()
         );
-    }
-    if durable != first.last_lsn && !head.batches.iter().any(|batch| batch.last_lsn == durable) {
-        return Err(Refusal::NotABoundary.into());
     }
     let torn_bytes = head.torn_bytes();
     let clean = torn_bytes == 0 && head.batches.last().is_some_and(|batch| batch.flags & CLEAN != 0);

@@ -66,7 +66,8 @@ pub(crate) struct Unused {
 pub(crate) struct Head {
     pub(crate) part: Part,
     /// The first end of each LSN that ends a batch, in order. The first, because batches without LSNs behind it may
-    /// never have been synced, and a LINK may name only what is durable.
+    /// never have been synced, and a LINK may name only what is durable. Not that of the first batch, unless META calls
+    /// the segment the head: a rotation may have taken along what a sync of the segment before made durable *there*.
     pub(crate) ends: Vec<Boundary>,
     pub(crate) torn_bytes: u64,
     pub(crate) clean: bool,
@@ -100,7 +101,7 @@ pub(crate) fn find_head(
         let is_known_head = found.id == meta.meta.head_segment;
         match first_batch(&mut scan) {
             Ok((first, link)) if is_known_head || link.reason == LinkReason::Rotated => {
-                let head = read_head(found, header, scan, &first, link, proof)?;
+                let head = read_head(found, header, scan, (&first, link), is_known_head, proof)?;
                 refuse_old_meta(&head, &unused, meta)?;
                 return Ok(Some((head, unused)));
             }
@@ -178,18 +179,19 @@ fn read_head(
     found: &Found,
     header: SegmentHeader,
     mut scan: Scan<'_>,
-    first: &Batch<'_>,
-    link: Link,
+    (first, link): (&Batch<'_>, Link),
+    is_durable: bool,
     proof: &mut Proof,
 ) -> Result<Head, LogError> {
     let mut ends: Vec<Boundary> = Vec::new();
+    let begun = if is_durable { link.prev_last_lsn } else { first.last_lsn };
     let (mut clean, mut engine_tick) = (false, 0);
     let mut take = |batch: &Batch<'_>| {
         clean = batch.is_clean();
         engine_tick = batch.header.engine_tick.max(engine_tick);
         let offset = block_offset(batch.block);
         proof.weigh(stamp_evidence(found.id, offset, batch.header.durable_lsn));
-        if ends.last().is_none_or(|end| end.last_lsn < batch.last_lsn) {
+        if ends.last().map_or(begun, |end| end.last_lsn) < batch.last_lsn {
             ends.push(Boundary { segment: found.id, last_lsn: batch.last_lsn, chain: batch.chain });
         }
     };
@@ -238,12 +240,14 @@ pub(crate) fn follow_links(
     codec: u16,
     note: &mut dyn FnMut(&Part),
 ) -> Result<Vec<Part>, LogError> {
+    let listed = directory.meta.as_ref().map_or(&[][..], |found| &found.meta.listed);
     let mut parts = Vec::new();
     let mut link = head.link;
     let mut linked_by = head.found.id;
     // Each LINK names a lower id than its own, so this ends.
     while link.prev_segment >= first {
-        let part = read_linked(storage, directory, Boundary::named_by(&link), linked_by, codec)?;
+        let entry = listed.iter().find(|it| it.segment_id == link.prev_segment);
+        let part = read_linked(storage, directory, Boundary::named_by(&link), linked_by, entry, codec)?;
         link = part.link;
         linked_by = part.found.id;
         note(&part);
@@ -253,12 +257,13 @@ pub(crate) fn follow_links(
 }
 
 /// Reads a segment up to the batch that ends at `end`. What lies behind is ignored for ever: it was copied forward, or
-/// it was never promised.
+/// it was never promised. A segment that META lists as well is the one that it lists.
 fn read_linked(
     storage: &dyn Storage,
     directory: &Directory,
     end: Boundary,
     linked_by: u64,
+    listed: Option<&Listed>,
     codec: u16,
 ) -> Result<Part, LogError> {
     let corrupt = |offset, first, why| Corruption {
@@ -270,6 +275,9 @@ fn read_linked(
     };
     let found = directory.find(end.segment).ok_or_else(|| corrupt(0, None, Fault::Missing))?;
     let header = found.header.map_err(|why| corrupt(0, None, why))?;
+    if listed.is_some_and(|listed| *listed != Listed::of(&header)) {
+        return Err(corrupt(0, None, Fault::OtherLife).into());
+    }
     let has_lock = directory.has_lock;
     let bytes = found.load(storage, has_lock)?;
     let mut scan = Scan::new(&bytes, &header, codec);

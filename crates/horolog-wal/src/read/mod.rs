@@ -117,7 +117,7 @@ fn read_once<'a>(
     } else {
         proof.durable()
     };
-    view_of(storage, directory, head, parts, &unused, proven, options.codec)
+    Ok(view_of(storage, directory, head, parts, &unused, proven, options.codec))
 }
 
 /// Where records are missing if something proves more than the head holds: in the head, unless that is sealed; then the
@@ -139,13 +139,13 @@ fn view_of<'a>(
     unused: &[Unused],
     durable: Lsn,
     codec: u16,
-) -> Result<LogView<'a>, LogError> {
-    let cut = cut_at(&head, durable)?;
+) -> LogView<'a> {
+    let cut = cut_at(&head, durable);
     let (valid, torn_bytes, clean, engine_tick) =
         (head.part.last_lsn, head.torn_bytes, head.clean, head.engine_tick);
     parts.push(Part { has_lock: directory.has_lock, ..head.part });
     let first_lsn = parts.first().map_or(Lsn::ZERO, |part| part.link.prev_last_lsn).next();
-    Ok(LogView {
+    LogView {
         state: LogState::Log,
         first_lsn,
         durable,
@@ -155,7 +155,7 @@ fn view_of<'a>(
         engine_tick,
         cut,
         ..view_without_head(storage, directory, parts, unused, codec)
-    })
+    }
 }
 
 /// What the directory and META say. Of a log that has not begun there is no more.
@@ -193,17 +193,12 @@ fn view_without_head<'a>(
     }
 }
 
-/// The durable end of `durable`.
-///
-/// When nothing beyond the head's own LINK is proven, the head itself may never have been synced, and a LINK to it could
-/// outlive it. The new segment then names what the head's LINK names, and takes the head's place.
-fn cut_at(head: &Head, durable: Lsn) -> Result<Boundary, LogError> {
-    if durable == head.part.link.prev_last_lsn {
-        return Ok(Boundary::named_by(&head.part.link));
-    }
-    let end =
-        head.ends.binary_search_by_key(&durable, |end| end.last_lsn).ok().and_then(|at| head.ends.get(at));
-    end.copied().ok_or(LogError::NotABatchBoundary { segment: head.part.found.id, durable })
+/// The last place that is durable for certain and at which a batch ends: the log is continued there, with a copy of what is
+/// behind it. In front of all such places is what the head's LINK names; the new segment then takes the head's place.
+fn cut_at(head: &Head, durable: Lsn) -> Boundary {
+    let behind = head.ends.partition_point(|end| end.last_lsn <= durable);
+    let end = behind.checked_sub(1).and_then(|last| head.ends.get(last));
+    end.copied().unwrap_or(Boundary::named_by(&head.part.link))
 }
 
 fn report(found: &Found, parts: &[Part], unused: &[Unused]) -> SegmentReport {

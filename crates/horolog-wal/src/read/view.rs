@@ -98,7 +98,7 @@ pub struct LogView<'a> {
     pub(crate) meta: Option<Meta>,
     /// Oldest first.
     pub(crate) parts: Vec<Part>,
-    /// Where a new segment continues the log: the durable end of D.
+    /// Where a new segment continues the log, with a copy of what is behind: at D or before it.
     pub(crate) cut: Boundary,
     pub(crate) next_id: u64,
     pub(crate) next_snapshot: u64,

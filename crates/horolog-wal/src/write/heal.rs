@@ -93,7 +93,7 @@ impl Writer {
         Self {
             storage: Arc::clone(&self.storage),
             options: self.options.clone(),
-            shared: Arc::new(Shared::new(Arc::clone(&made.file), meta, self.shared.rotten())),
+            shared: Arc::new(Shared::new(made.current(), meta, self.shared.rotten())),
             uuid: self.uuid,
             epoch: self.epoch,
             next_id: self.next_id,
@@ -131,8 +131,7 @@ impl Writer {
             self.write(batch, BatchFlags::NONE)?;
         }
         let head = self.segment.id();
-        self.shared.begin(head);
-        Syncer { shared: Arc::clone(&self.shared) }.sync()?;
+        self.shared.sync()?;
         self.learn(self.tail);
         self.durable_end = self.end();
         let tail = self.tail;

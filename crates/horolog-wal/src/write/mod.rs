@@ -6,9 +6,11 @@ mod meta;
 mod open;
 mod read_back;
 mod retire;
+mod rotate;
 mod snapshot;
 mod spare;
 mod sync;
+mod turn;
 mod writer;
 
 pub use self::copy::LogCopy;
@@ -17,5 +19,5 @@ pub use self::read_back::UnreadSnapshot;
 pub use self::retire::{RetirePlan, Retired};
 pub use self::snapshot::{SealedSnapshot, SnapshotFile, SnapshotPlan};
 pub use self::spare::{Spare, SparePlan};
-pub use self::sync::Syncer;
+pub use self::sync::{SlowSync, Syncer};
 pub use self::writer::{Appended, Stamp, Writer};

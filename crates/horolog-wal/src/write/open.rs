@@ -24,8 +24,8 @@ use crate::read::{LogState, LogView, Part, SegmentReport, read_meta, segment_nam
 /// Opens the log that `view` describes for writing. The caller holds the lock of the directory since before it read the
 /// view.
 ///
-/// A fresh segment is made and listed, and its first batch, one atomic write, is a LINK to the end of the durable part and
-/// a copy of the records `view.durable + 1 ..= view.valid`. It is synced, and META calls it the head: when this returns, all
+/// A fresh segment is made and listed, and its first batch, one atomic write, is a LINK to a place in the durable part and
+/// a copy of the records behind that, up to `view.valid`. It is synced, and META calls it the head: when this returns, all
 /// of `view.valid` is durable. No older file is written. A crash at any step before META says so leaves what was there
 /// before; after it, the new segment, which says the same. Files that no LINK names any more are then removed.
 ///
@@ -60,7 +60,6 @@ pub fn open_writer(
     let mut writer = begin(storage, view, options, &made, meta, now_ms);
     let syncer = Syncer { shared: Arc::clone(&writer.shared) };
     writer.write(&mut first, BatchFlags::LINK)?;
-    writer.shared.begin(made.header.segment_id);
     if !is_planted(Bug::HeadNotSynced) {
         syncer.sync()?;
     }
@@ -130,7 +129,7 @@ fn copy_undurable(view: &LogView<'_>, batch: &mut BatchBuf) -> Result<(), LogErr
     if is_planted(Bug::NothingCopied) {
         return Ok(());
     }
-    let copied = view.walk::<Infallible>(view.durable.next(), &mut |placed| {
+    let copied = view.walk::<Infallible>(view.cut.last_lsn.next(), &mut |placed| {
         batch.copy(placed.view.bytes, placed.view.crc);
         Ok(())
     });
@@ -160,15 +159,15 @@ pub(super) fn begin(
     Writer {
         storage,
         options: options.clone(),
-        shared: Arc::new(Shared::new(Arc::clone(&made.file), meta, view.rotten.clone())),
+        shared: Arc::new(Shared::new(made.current(), meta, view.rotten.clone())),
         uuid: made.header.uuid,
         epoch: made.header.epoch,
         next_id: made.header.segment_id + 1,
         next_snapshot: view.next_snapshot,
         segment: Segment::new(made, now_ms),
-        tail: view.durable,
+        tail: view.cut.last_lsn,
         chain: view.cut.chain,
-        durable: view.durable,
+        durable: view.cut.last_lsn,
         durable_end: view.cut,
         ends: VecDeque::new(),
         engine_tick: view.engine_tick,

@@ -7,6 +7,7 @@ use horolog_storage::{File, Storage, StorageError};
 use super::meta::{MetaWriter, NewMeta};
 use super::snapshot::SYNC_EVERY_BYTES;
 use super::sync::Shared;
+use super::turn::Current;
 use crate::error::{LogError, Misuse};
 use crate::format::meta::{Listed, Meta};
 use crate::format::segment::SegmentHeader;
@@ -176,6 +177,13 @@ fn write_zeros(file: &dyn File, bytes: u64) -> Result<(), StorageError> {
         offset += piece.len() as u64;
     }
     Ok(())
+}
+
+impl Made {
+    /// As what is written from now on.
+    pub(super) fn current(&self) -> Current {
+        Current { id: self.header.segment_id, file: Arc::clone(&self.file) }
+    }
 }
 
 impl Spare {

@@ -1,29 +1,23 @@
 //! Making the log durable beside the hand that writes it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use horolog_storage::{File, StorageError};
+use horolog_storage::StorageError;
 
 use super::meta::MetaWriter;
+use super::turn::{Current, SyncTurn};
 use crate::error::LogError;
 use crate::format::meta::{Listed, Meta};
 use crate::format::snapshot::SnapshotRef;
 use crate::lsn::Lsn;
-use crate::planted::{Bug, is_planted};
 
 /// What the writer, its syncers and its preparers have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// The segment that is being written. Held during every sync; never during an append.
-    current: Mutex<Arc<dyn File>>,
-    /// Never taken while `current` is held, nor the other way round.
+    turn: SyncTurn,
+    /// Never taken during a sync, nor the other way round.
     meta: Mutex<MetaWriter>,
-    /// The newest segment whose first batch was written.
-    begun: AtomicU64,
-    /// The newest segment whose first batch is durable.
-    durable_head: AtomicU64,
-    failed: AtomicBool,
     /// The last segment that was to be made found no room.
     lacks_room: AtomicBool,
     /// Snapshots that are listed and were found damaged.
@@ -37,27 +31,22 @@ pub struct Syncer {
 }
 
 impl Syncer {
-    /// Everything appended before this call is durable when it returns.
-    ///
-    /// # Why that holds
-    ///
-    /// Let an append have returned before this call, and let F be the file it wrote to. A rotation replaces the current
-    /// file only while it holds the lock, and only after a sync of the old file that succeeded. So when this call
-    /// has the lock, the current file is either F, and syncing it covers the append; or a later one, and then the
-    /// rotation away from F has synced F since. The name of every segment is durable before the segment is
-    /// used, so the file that is synced can be found again.
-    ///
-    /// The lock is held during the sync because the kernel reports a lost write to one caller only. Two syncs at
-    /// once could share one error: this call would swallow it, and the rotation, told that all is well, would
-    /// link a new segment to bytes that are gone.
+    /// Everything appended before this call is durable when it returns. (`write/turn.rs` says why, with a writer that goes on in
+    /// another segment meanwhile.)
     ///
     /// # Errors
     ///
     /// [`LogError::Storage`] once; the log is finished then, and every later call gives [`LogError::Poisoned`].
     /// What was appended since the last sync may or may not be durable.
     pub fn sync(&self) -> Result<(), LogError> {
-        let current = self.shared.current();
-        self.shared.sync(&**current)
+        self.shared.sync()
+    }
+
+    /// For simulations, in which one thread is all hands: a sync that has begun, and what others do meanwhile overtakes it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn begin(&self) -> SlowSync {
+        SlowSync { current: self.shared.turn.current(), shared: Arc::clone(&self.shared) }
     }
 
     /// Whether a write or sync failed, here or in the [`crate::Writer`].
@@ -79,50 +68,50 @@ impl Syncer {
     }
 }
 
+/// See [`Syncer::begin`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct SlowSync {
+    shared: Arc<Shared>,
+    current: Current,
+}
+
+impl SlowSync {
+    /// The log has gone on in another segment since it began.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        self.shared.turn.current().id != self.current.id
+    }
+
+    /// What was appended before it began is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Syncer::sync`].
+    pub fn finish(self) -> Result<(), LogError> {
+        self.shared.turn.sync_file(&self.current)
+    }
+}
+
 impl Shared {
-    pub(super) fn new(file: Arc<dyn File>, meta: MetaWriter, rotten: Vec<u64>) -> Self {
+    /// A log whose writer is about to write the first batch of `current`.
+    pub(super) fn new(current: Current, meta: MetaWriter, rotten: Vec<u64>) -> Self {
         Self {
-            current: Mutex::new(file),
-            begun: AtomicU64::new(0),
-            durable_head: AtomicU64::new(meta.meta().head_segment),
+            turn: SyncTurn::new(current, meta.meta().head_segment),
             meta: Mutex::new(meta),
-            failed: AtomicBool::new(false),
             lacks_room: AtomicBool::new(false),
             rotten,
         }
     }
 
-    /// The lock protects one pointer, which is whole whatever panicked.
-    fn current(&self) -> MutexGuard<'_, Arc<dyn File>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Makes everything durable that was appended before this call.
+    pub(super) fn sync(&self) -> Result<(), LogError> {
+        self.turn.sync()
     }
 
-    /// Syncs the old segment and lets syncers go on with `next`.
-    pub(super) fn switch(&self, next: &Arc<dyn File>) -> Result<(), LogError> {
-        let mut current = self.current();
-        if !is_planted(Bug::SealedNotSynced) {
-            self.sync(&**current)?;
-        }
-        *current = Arc::clone(next);
-        Ok(())
-    }
-
-    /// The first batch of segment `id` was written.
-    pub(super) fn begin(&self, id: u64) {
-        self.begun.store(id, Ordering::Release);
-    }
-
-    /// Only ever with the lock held. What was begun before it is durable after it: see [`Syncer::sync`].
-    fn sync(&self, file: &dyn File) -> Result<(), LogError> {
-        self.check()?;
-        let begun = self.begun.load(Ordering::Acquire);
-        match file.sync() {
-            Err(_) if is_planted(Bug::SyncRetried) => file.sync(),
-            synced => synced,
-        }
-        .map_err(|error| self.fail(error))?;
-        self.durable_head.fetch_max(begun, Ordering::AcqRel);
-        Ok(())
+    /// What is written from now on is written to `next`, whose first batch was.
+    pub(super) fn go_on_in(&self, next: Current) {
+        self.turn.go_on_in(next);
     }
 
     /// Changes META. An error leaves unknown what is on the medium, and ends the log like any failed sync.
@@ -146,7 +135,7 @@ impl Shared {
 
     /// The newest segment whose first batch is durable.
     pub(super) fn durable_head(&self) -> u64 {
-        self.durable_head.load(Ordering::Acquire)
+        self.turn.durable_head()
     }
 
     pub(super) fn retire(&self, first: u64) -> Result<(), LogError> {
@@ -185,7 +174,7 @@ impl Shared {
     }
 
     pub(super) fn check(&self) -> Result<(), LogError> {
-        if self.failed.load(Ordering::Acquire) { Err(LogError::Poisoned) } else { Ok(()) }
+        self.turn.check()
     }
 
     /// Remembers whether a segment could not be made for lack of room.
@@ -201,7 +190,6 @@ impl Shared {
 
     /// Remembers that a write or sync failed: from here on nothing is written and nothing is synced.
     pub(super) fn fail(&self, error: StorageError) -> LogError {
-        self.failed.store(true, Ordering::Release);
-        error.into()
+        self.turn.fail(error)
     }
 }

@@ -40,7 +40,7 @@ pub struct Stamp {
 pub struct Appended {
     /// The bytes of the batch on disk, padding included.
     pub bytes: u64,
-    /// Whether a new segment was begun for it. Then everything before this batch is durable.
+    /// Whether a new segment was begun for it.
     pub rotated: bool,
 }
 
@@ -115,10 +115,23 @@ impl Segment {
         self.listed
     }
 
-    /// Whether a batch fits, with a SEAL behind it.
-    fn has_room_for(&self, batch_bytes: u64) -> bool {
-        let needed = batch_bytes.div_ceil(u64::from(BLOCK_LEN)) + seal_blocks(self.blocks.len() + 1);
-        u64::from(self.next_block) + needed <= u64::from(self.capacity_blocks())
+    /// The room for one more batch, with a SEAL behind it.
+    fn room_bytes(&self) -> u64 {
+        let taken = u64::from(self.next_block) + seal_blocks(self.blocks.len() + 1);
+        u64::from(self.capacity_blocks()).saturating_sub(taken) * u64::from(BLOCK_LEN)
+    }
+
+    pub(super) fn has_room_for(&self, batch_bytes: u64) -> bool {
+        batch_bytes <= self.room_bytes()
+    }
+
+    /// The SEAL behind a batch that ends so.
+    pub(super) fn seal(&mut self, last_lsn: Lsn, chain: u64) -> BatchBuf {
+        let seal = Seal { last_lsn, chain, blocks: std::mem::take(&mut self.blocks) };
+        let mut batch = BatchBuf::new();
+        batch.push_internal(SEAL_KIND, |body| seal.encode(body));
+        self.blocks = seal.blocks;
+        batch
     }
 }
 
@@ -135,19 +148,39 @@ impl Writer {
     /// The buffer keeps its records; clear it before filling it again. `now_ms` is a clock that never goes
     /// back; it decides the size of the next segment and nothing else.
     ///
+    /// If the log has to go on in another segment, what was appended and is not durable is synced first:
+    /// [`Writer::append_beside_sync`] need not wait for that.
+    ///
     /// # Errors
     ///
     /// [`LogError::OutOfOrder`], [`LogError::TooLarge`], [`LogError::Misuse`]: nothing was written, the writer is as before.
     /// [`LogError::Storage`] of a full disk, while a new segment was prepared: likewise. Any other [`LogError::Storage`]
     /// poisons; [`Writer::is_poisoned`] tells them apart.
     pub fn append(&mut self, batch: &mut BatchBuf, stamp: Stamp, now_ms: u64) -> Result<Appended, LogError> {
+        self.append_beside_sync(batch, &[], stamp, now_ms)
+    }
+
+    /// As [`Writer::append`], for an owner who still has the batches behind `stamp.durable_lsn`: `unsynced`, in order, as they were
+    /// appended. If the log has to go on in another segment, they go along (`write/rotate.rs`), and a sync that is
+    /// running, however slow, holds nothing up; unless there was a rotation since it began, or no spare has room for them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::append`].
+    pub fn append_beside_sync(
+        &mut self,
+        batch: &mut BatchBuf,
+        unsynced: &[&BatchBuf],
+        stamp: Stamp,
+        now_ms: u64,
+    ) -> Result<Appended, LogError> {
         self.shared.check()?;
         self.check_batch(batch)?;
         self.check_stamp(&stamp)?;
         self.now_ms = self.now_ms.max(now_ms);
-        let bytes = batch.disk_bytes();
-        let rotated = self.make_room(bytes)?;
         self.learn(stamp.durable_lsn);
+        let bytes = batch.disk_bytes();
+        let rotated = self.make_room(bytes, unsynced, stamp.durable_lsn)?;
         self.engine_tick = self.engine_tick.max(stamp.engine_tick);
         self.write(batch, BatchFlags::NONE)?;
         Ok(Appended { bytes, rotated })
@@ -163,8 +196,8 @@ impl Writer {
         self.shared.check()?;
         let stamp = Stamp { first_lsn: self.tail.next(), durable_lsn: durable, engine_tick, flags: 0 };
         self.check_stamp(&stamp)?;
-        let rotated = self.make_room(u64::from(BLOCK_LEN))?;
         self.learn(durable);
+        let rotated = self.make_room(u64::from(BLOCK_LEN), &[], durable)?;
         self.engine_tick = self.engine_tick.max(engine_tick);
         let flags = if clean { BatchFlags::MARK.0 | BatchFlags::CLEAN.0 } else { BatchFlags::MARK.0 };
         self.write(&mut BatchBuf::new(), BatchFlags(flags))?;
@@ -187,6 +220,12 @@ impl Writer {
     #[must_use]
     pub fn uuid(&self) -> u128 {
         self.uuid
+    }
+
+    /// How many bytes a batch may take on disk without a rotation.
+    #[must_use]
+    pub fn room_bytes(&self) -> u64 {
+        self.segment.room_bytes()
     }
 
     /// Whether a write or sync failed, here or in a [`crate::Syncer`].
@@ -265,7 +304,7 @@ impl Writer {
 
     /// Twice the size while segments fill fast, half of it when they do not: a quiet log costs little. As little as
     /// there can be after one that found no room.
-    fn next_segment_bytes(&self) -> u64 {
+    pub(super) fn next_segment_bytes(&self) -> u64 {
         if self.shared.lacks_room() {
             return self.options.segment_bytes_min;
         }
@@ -304,69 +343,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Remembers what is durable. An owner that knows less than the log, after a rotation, takes nothing back.
+    /// Remembers what is durable. An owner that knows less than the log, after a rotation, takes nothing back. What a rotation
+    /// took along may be durable where it was, and not yet where it is now.
     pub(super) fn learn(&mut self, durable: Lsn) {
         self.durable = self.durable.max(durable);
-        while let Some(end) = self.ends.front().filter(|end| end.last_lsn <= self.durable) {
+        let head = self.shared.durable_head();
+        let is_durable = |end: &&Boundary| end.last_lsn <= self.durable && end.segment <= head;
+        while let Some(end) = self.ends.front().filter(is_durable) {
             self.durable_end = *end;
             self.ends.pop_front();
         }
-    }
-
-    /// Goes to a new segment if the batch does not fit into this one.
-    fn make_room(&mut self, batch_bytes: u64) -> Result<bool, LogError> {
-        if self.segment.has_room_for(batch_bytes) {
-            return Ok(false);
-        }
-        let next = self.take_spare(batch_bytes)?;
-        self.rotate(&next)?;
-        Ok(true)
-    }
-
-    /// The next spare that is large enough, or a segment made on the spot.
-    fn take_spare(&mut self, batch_bytes: u64) -> Result<Made, LogError> {
-        // The LINK takes a block, and the new segment must have room for its SEAL from the start.
-        let needed = batch_bytes + u64::from(BLOCK_LEN);
-        while let Some(spare) = self.spares.pop_front() {
-            if Segment::new(&spare.segment, 0).has_room_for(needed) {
-                return Ok(spare.segment);
-            }
-            self.shared.drop_segment(spare.segment.header.segment_id);
-        }
-        let blocks = self.options.segment_blocks(self.next_segment_bytes(), needed);
-        let blank = self.blank(blocks.ok_or(LogError::Misuse(Misuse::SegmentSize))?);
-        let made = match self.shared.noting_room(blank.make(|error| self.shared.fail(error))) {
-            // There may be room later. Nothing else gets better by waiting, and the owner has a batch to write.
-            Err(LogError::Storage(error)) if !error.is_full() => return Err(self.shared.fail(error)),
-            made => made?,
-        };
-        self.shared.list(Listed::of(&made.header))?;
-        Ok(made)
-    }
-
-    /// SEAL on the old segment, sync, then LINK on the new one. The new segment is complete and listed before the SEAL is
-    /// written: a full disk is met while there is still nothing to undo.
-    fn rotate(&mut self, next: &Made) -> Result<(), LogError> {
-        self.write_seal()?;
-        self.shared.switch(&next.file)?;
-        self.learn(self.tail);
-        let before = self.end();
-        self.chain_before.push(self.linked(self.tail));
-        self.segment = Segment::new(next, self.now_ms);
-        let mut batch = BatchBuf::new();
-        push_link(&mut batch, before, self.epoch, LinkReason::Rotated);
-        self.write(&mut batch, BatchFlags::LINK)?;
-        self.shared.begin(self.segment.id());
-        Ok(())
-    }
-
-    fn write_seal(&mut self) -> Result<(), LogError> {
-        let blocks = std::mem::take(&mut self.segment.blocks);
-        let seal = Seal { last_lsn: self.tail, chain: self.chain, blocks };
-        let mut batch = BatchBuf::new();
-        batch.push_internal(SEAL_KIND, |body| seal.encode(body));
-        self.segment.blocks = seal.blocks;
-        self.write(&mut batch, BatchFlags::SEAL)
     }
 
     /// The segment that is being written, as a part of the chain up to `last_lsn`.

@@ -52,7 +52,6 @@ fn verdict_of(read: Result<(Vec<Snapshot>, LogView<'_>), LogError>) -> Verdict {
             LogError::NewerVersion { .. } => Refusal::Newer,
             LogError::ForeignSegment { .. } => Refusal::Foreign,
             LogError::Unknown { .. } => Refusal::Unknown,
-            LogError::NotABatchBoundary { .. } => Refusal::NotABoundary,
             error => panic!("{error}"),
         }),
     }

@@ -113,6 +113,10 @@ fn the_golden_directories_are_what_they_are_called() {
     );
     assert_eq!(log("poisoned-and-reopened").records.len(), 8);
     assert_eq!(roles("rotated"), [Role::Linked, Role::Linked, Role::Head, Role::Blank, Role::Blank]);
+    let during = log("rotated-during-a-sync");
+    assert_eq!(roles("rotated-during-a-sync"), [Role::Linked, Role::Head]);
+    let linked = during.records.iter().filter(|it| it.segment == 1).map(|it| it.lsn).max().unwrap();
+    assert!(linked < during.durable && during.durable < during.valid);
     assert_eq!(roles("healed"), [Role::Linked, Role::Head]);
     assert_eq!(log("full-meta-pair-torn").bad_slots, 2);
     let snapshots = |name: &str| {

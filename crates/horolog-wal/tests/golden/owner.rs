@@ -42,7 +42,8 @@ impl Owner {
         let first_lsn = self.applied.next();
         self.applied = Lsn(self.applied.0 + records.len() as u64);
         let stamp = Stamp { first_lsn, durable_lsn: self.durable, engine_tick: 1000 + first_lsn.0, flags: 0 };
-        let written = self.writer.append(&mut batch, stamp, 20_000 * first_lsn.0);
+        let kept: Vec<_> = self.kept.iter().collect();
+        let written = self.writer.append_beside_sync(&mut batch, &kept, stamp, 20_000 * first_lsn.0);
         self.kept.push(batch);
         written.map(drop)
     }
@@ -51,6 +52,19 @@ impl Owner {
         self.syncer.sync()?;
         self.durable = self.writer.tail();
         self.kept.clear();
+        Ok(())
+    }
+
+    /// What is written by now is durable when `meanwhile` is over.
+    pub(crate) fn sync_slowly(
+        &mut self,
+        meanwhile: impl FnOnce(&mut Self) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        let (upto, written, slow) = (self.applied, self.kept.len(), self.syncer.begin());
+        meanwhile(self)?;
+        slow.finish()?;
+        self.durable = upto;
+        self.kept.drain(..written);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Scene {
     make: fn(&Arc<SimDisk>) -> SimDisk,
 }
 
-pub(crate) const SCENES: [Scene; 14] = [
+pub(crate) const SCENES: [Scene; 15] = [
     Scene { name: "begun", story: "killed while the log was made: META says so", make: begun },
     Scene { name: "new", story: "opened for the first time, and nothing written", make: new },
     Scene { name: "clean", story: "three timers, one cancelled, one done; closed in order", make: clean },
@@ -36,6 +36,11 @@ pub(crate) const SCENES: [Scene; 14] = [
         make: poisoned_and_reopened,
     },
     Scene { name: "rotated", story: "two segments are full; a spare is ready", make: rotated },
+    Scene {
+        name: "rotated-during-a-sync",
+        story: "a sync returned when the log had gone on: its end lies inside a batch of the next segment",
+        make: rotated_during_a_sync,
+    },
     Scene {
         name: "healed",
         story: "a sync failed, and the same process went on in a fresh segment",
@@ -194,6 +199,17 @@ fn rotated(disk: &Arc<SimDisk>) -> SimDisk {
         commit(&mut owner, &[put(slot, 1)]);
     }
     owner.prepare().unwrap();
+    disk.fork()
+}
+
+/// Three batches go along, of which the sync has made one durable where it was.
+fn rotated_during_a_sync(disk: &Arc<SimDisk>) -> SimDisk {
+    let mut owner = first_life(disk);
+    owner.prepare().unwrap();
+    owner.write(&[put(3, 1)]).unwrap();
+    let meanwhile = |owner: &mut Owner| (4..7).try_for_each(|slot| owner.write(&[put(slot, 1)]));
+    owner.sync_slowly(meanwhile).unwrap();
+    owner.witness().unwrap();
     disk.fork()
 }
 

@@ -3,24 +3,32 @@
 use std::sync::Arc;
 
 use horolog_sim::{Rng, SimDisk};
-use horolog_wal::{LogError, LogState, LogView};
+use horolog_wal::{LogError, LogState, LogView, SlowSync};
 
 use crate::rig::{Model, Rig, check, mem, read, records};
 
 /// How the remains of a power cut are chosen: nothing, everything, or any mixture.
-fn keeper(rng: &mut Rng) -> impl FnMut() -> bool {
+pub(crate) fn keeper(rng: &mut Rng) -> impl FnMut() -> bool {
     let mut rng = Rng::new(rng.next());
     let of_eight = [0, 1, 4, 7, 8][rng.below(5) as usize];
     move || rng.below(8) < of_eight
 }
 
 /// One step of a writer: most often a commit or an unsynced append.
-fn step(rig: &mut Rig) -> Result<(), LogError> {
-    match rig.rng.below(10) {
+fn step(rig: &mut Rig, slow: &mut Option<(u64, SlowSync)>) -> Result<(), LogError> {
+    if let Some((upto, sync)) = slow.take_if(|_| rig.rng.one_in(6)) {
+        sync.finish()?;
+        rig.promise(upto);
+    }
+    match rig.rng.below(12) {
         0..4 => rig.append().and_then(|_| rig.sync()),
         4..8 => rig.append().map(drop),
         8 if rig.rng.one_in(2) => rig.syncer.witness(horolog_wal::Lsn(rig.acked)),
         8 => rig.writer.mark(horolog_wal::Lsn(rig.acked), 0, false).map(drop),
+        9 | 10 if slow.is_none() => {
+            *slow = Some(rig.begin_sync());
+            Ok(())
+        }
         _ => match rig.writer.wants_spare() {
             Some(plan) => plan.prepare().map(|spare| rig.writer.offer_spare(spare)),
             None => rig.sync(),
@@ -32,8 +40,10 @@ fn step(rig: &mut Rig) -> Result<(), LogError> {
 fn live(disk: &Arc<SimDisk>, model: Model, acked: u64, seed: u64, steps: u64) -> (Model, u64) {
     match Rig::open(disk.clone(), model.clone(), acked, seed) {
         Ok(mut rig) => {
+            rig.takes_along = !seed.is_multiple_of(4);
+            let mut slow = None;
             for _ in 0..steps {
-                if step(&mut rig).is_err() {
+                if step(&mut rig, &mut slow).is_err() {
                     break;
                 }
             }

@@ -10,7 +10,7 @@ use horolog_wal::{
 };
 
 use crate::places::{self, Places, batches};
-use crate::rig::{Model, Rig, check, edit_meta, mem, options, read, records};
+use crate::rig::{Model, Rig, check, edit_meta, mem, newest_meta, options, read, records};
 
 /// A directory, what it holds, and what it can prove.
 struct History {
@@ -412,15 +412,21 @@ fn batches_of_an_earlier_life_of_a_file_prove_nothing() {
 /// A file with the right name and number, of another life: a backup of one that was used again.
 #[test]
 fn a_segment_of_another_life_is_refused() {
-    let history = one_segment();
-    let name = "seg-0000000000000001.wal";
-    let mut bytes = history.disk.bytes(name).unwrap();
-    let mut header = SegmentHeader::decode(&bytes).unwrap();
-    header.salt ^= 1;
-    bytes[..4096].copy_from_slice(&header.encode());
-    history.disk.put(name, &bytes);
-    let refused = read(&*history.disk).unwrap_err();
-    assert_eq!(refused.corruption().unwrap().why, Fault::OtherLife);
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    while !rig.append().unwrap().rotated {}
+    assert_eq!(newest_meta(&disk).head_segment, 1, "which leads to it, and is listed as well");
+    for history in [one_segment(), History::of(disk)] {
+        let name = "seg-0000000000000001.wal";
+        let mut bytes = history.disk.bytes(name).unwrap();
+        let mut header = SegmentHeader::decode(&bytes).unwrap();
+        header.salt ^= 1;
+        bytes[..4096].copy_from_slice(&header.encode());
+        history.disk.put(name, &bytes);
+        let refused = read(&*history.disk).unwrap_err();
+        assert_eq!(refused.corruption().unwrap().why, Fault::OtherLife);
+    }
 }
 
 /// A batch that was written to the wrong place proves nothing there, and is missed where it belongs.

@@ -14,5 +14,6 @@ mod meta;
 mod places;
 mod retire;
 mod rig;
+mod rotate;
 mod salvage;
 mod snapshot;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use horolog_sim::{Pattern, Rng, SimDisk};
 use horolog_storage::Storage;
 use horolog_wal::{
-    Appended, BatchBuf, LogError, LogOptions, LogView, Lsn, Meta, Stamp, Syncer, Writer, open_writer,
-    read_log,
+    Appended, BatchBuf, LogError, LogOptions, LogView, Lsn, Meta, SlowSync, Stamp, Syncer, Writer,
+    open_writer, read_log,
 };
 
 /// What a record of the model is: kind, flags, body.
@@ -25,6 +25,10 @@ pub(crate) struct Rig {
     pub(crate) model: Model,
     /// What was promised.
     pub(crate) acked: u64,
+    /// The batches behind that.
+    pub(crate) unsynced: Vec<BatchBuf>,
+    /// Whether they go along when the log goes on in another segment.
+    pub(crate) takes_along: bool,
 }
 
 impl Rig {
@@ -50,7 +54,8 @@ impl Rig {
         let (writer, syncer) = open_writer(Arc::clone(&storage), &view, options, 0)?;
         let acked = model.len() as u64;
         assert_eq!(writer.tail(), Lsn(acked), "all that was valid is in the new segment");
-        Ok(Self { writer, syncer, rng: Rng::new(seed), model, acked })
+        let (rng, unsynced) = (Rng::new(seed), Vec::new());
+        Ok(Self { writer, syncer, rng, model, acked, unsynced, takes_along: false })
     }
 
     /// Opens what is there without a look at the records: a log whose beginning was retired.
@@ -59,7 +64,8 @@ impl Rig {
         assert!(view.valid.0 >= acked);
         model.truncate(view.valid.0 as usize);
         let (writer, syncer) = open_writer(Arc::clone(&storage), &view, &options(), 0).unwrap();
-        Self { writer, syncer, rng: Rng::new(1), acked: model.len() as u64, model }
+        let (rng, acked, unsynced) = (Rng::new(1), model.len() as u64, Vec::new());
+        Self { writer, syncer, rng, acked, model, unsynced, takes_along: false }
     }
 
     /// A log of segments of 32 KiB, so that all their bytes can be tried.
@@ -82,7 +88,10 @@ impl Rig {
             self.model.push((kind, flags, body.clone()));
         }
         let stamp = Stamp { first_lsn, durable_lsn: Lsn(self.acked), engine_tick: first_lsn.0, flags: 0 };
-        self.writer.append(&mut batch, stamp, 20_000 * first_lsn.0)
+        let unsynced: Vec<_> = self.unsynced.iter().filter(|_| self.takes_along).collect();
+        let appended = self.writer.append_beside_sync(&mut batch, &unsynced, stamp, 20_000 * first_lsn.0);
+        self.unsynced.extend(appended.is_ok().then_some(batch));
+        appended
     }
 
     /// Appends a batch of a few small records or, rarely, of a large one.
@@ -101,8 +110,20 @@ impl Rig {
     pub(crate) fn sync(&mut self) -> Result<(), LogError> {
         let upto = self.writer.tail();
         self.syncer.sync()?;
-        self.acked = upto.0;
+        self.promise(upto.0);
         Ok(())
+    }
+
+    /// What a sync is about to make durable, and the sync, which others may overtake.
+    pub(crate) fn begin_sync(&self) -> (u64, SlowSync) {
+        (self.writer.tail().0, self.syncer.begin())
+    }
+
+    /// A sync has made durable what was written before it began.
+    pub(crate) fn promise(&mut self, upto: u64) {
+        while self.acked < upto {
+            self.acked += self.unsynced.remove(0).lsn_count();
+        }
     }
 
     pub(crate) fn commit(&mut self) {
@@ -162,16 +183,20 @@ pub(crate) fn crashed(disk: &SimDisk, remains: u64) -> Arc<SimDisk> {
 
 /// Lets both pairs of slots of META say something else.
 pub(crate) fn edit_meta(disk: &SimDisk, edit: impl Fn(&mut Meta)) {
-    let bytes = disk.bytes("META").unwrap();
-    let slots = bytes.chunks(4096).enumerate();
-    let newest = slots.filter_map(|(slot, bytes)| Meta::decode(bytes, slot).ok()).max_by_key(|meta| meta.seq);
-    let mut meta = newest.unwrap();
+    let mut meta = newest_meta(disk);
     edit(&mut meta);
     let older = Meta { seq: meta.seq - 1, ..meta.clone() };
     let mut pairs = [older, meta];
     pairs.sort_by_key(|meta| meta.seq % 2);
     let slots: Vec<_> = pairs.iter().flat_map(|meta| [meta.encode(), meta.encode()]).collect();
     disk.put("META", &slots.concat());
+}
+
+pub(crate) fn newest_meta(disk: &SimDisk) -> Meta {
+    let bytes = disk.bytes("META").unwrap();
+    let slots = bytes.chunks(4096).enumerate();
+    let newest = slots.filter_map(|(slot, bytes)| Meta::decode(bytes, slot).ok()).max_by_key(|meta| meta.seq);
+    newest.unwrap()
 }
 
 pub(crate) fn read(storage: &dyn Storage) -> Result<LogView<'_>, LogError> {

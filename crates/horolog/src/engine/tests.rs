@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex};
 
 use horolog_sim::{Errno, Fault, SimDisk, Trigger};
 use horolog_storage::{Contents, File, Op};
+use horolog_wal::{LogOptions, SegmentRole};
 
 use super::*;
 
@@ -198,6 +199,14 @@ impl Slow {
         }
     }
 
+    /// The segment that is written.
+    fn head(&self) -> u64 {
+        let dir = OsStorage::open_existing(self.dir.path()).expect("it is there");
+        let view = horolog_wal::read_log(&dir, &LogOptions::default()).expect("it is sound");
+        let head = view.segments.iter().find(|it| it.role == SegmentRole::Head);
+        head.expect("there is one").id
+    }
+
     /// The sync returns, and with it whatever was held up.
     fn open(&self, held_up: &Ticket<TimerId>) {
         self.barrier.set(Gate::Open);
@@ -243,6 +252,27 @@ fn timers_are_handed_out_while_the_sync_of_a_mark_does_not_return() {
     slow.barrier.wait_for_one();
     let held_up = slow.engine.submit(soon()).expect("room");
     slow.submit_written(50, &soon());
+    slow.all_come_while_held();
+    assert!(held_up.wait_timeout(Duration::ZERO).is_none(), "its record is not durable");
+    slow.open(&held_up);
+}
+
+/// There is no room in the segment for what is written while it is being synced.
+#[test]
+fn timers_are_handed_out_while_the_log_goes_on_in_another_segment_and_a_sync_does_not_return() {
+    const PAYLOAD_BYTES: usize = 3_900;
+    let mut slow = Slow::with_timers();
+    slow.all_come();
+    let large = |timer: Timer| timer.payload(vec![7; PAYLOAD_BYTES]);
+    for _ in 0..(800 << 10) / PAYLOAD_BYTES {
+        slow.engine.schedule(large(Timer::after(HOUR))).expect("durable");
+    }
+    assert_eq!(slow.head(), 1, "a segment is a mebibyte, and this one is not full");
+    slow.barrier.set(Gate::All);
+    let held_up = slow.engine.submit(soon()).expect("room");
+    slow.barrier.wait_for_one();
+    slow.submit_written((300 << 10) / PAYLOAD_BYTES, &large(soon()));
+    assert!(slow.head() > 1);
     slow.all_come_while_held();
     assert!(held_up.wait_timeout(Duration::ZERO).is_none(), "its record is not durable");
     slow.open(&held_up);

@@ -51,7 +51,7 @@ pub(crate) enum NoRoom {
 pub(crate) struct Buffers {
     open: Option<Batch>,
     closed: VecDeque<Batch>,
-    /// Bytes of the batch that a hand is writing.
+    /// Bytes of the batches that a hand has.
     writing_bytes: usize,
     unsynced: VecDeque<Batch>,
     pool: Vec<BatchBuf>,
@@ -153,6 +153,17 @@ impl Buffers {
         self.open.is_some() || !self.closed.is_empty()
     }
 
+    /// The bytes that the next batch to write takes on disk, as it is now.
+    pub(crate) fn next_disk_bytes(&self) -> Option<u64> {
+        self.closed.front().or(self.open.as_ref()).map(|batch| batch.buf.disk_bytes())
+    }
+
+    /// All that is written and not durable, to be lent to the hand that writes the batch taken before.
+    pub(crate) fn lend_unsynced(&mut self) -> VecDeque<Batch> {
+        self.writing_bytes += self.unsynced.iter().map(|batch| batch.buf.len_bytes()).sum::<usize>();
+        std::mem::take(&mut self.unsynced)
+    }
+
     /// The next batch to write.
     pub(crate) fn take(&mut self) -> Option<Batch> {
         let batch = self.closed.pop_front().or_else(|| self.open.take())?;
@@ -160,16 +171,24 @@ impl Buffers {
         Some(batch)
     }
 
-    /// The batch taken was written. Its bytes are kept until it is durable.
-    pub(crate) fn written(&mut self, batch: Batch) {
-        self.writing_bytes = 0;
+    /// The batch taken was written. Its bytes are kept until it is durable. What was lent comes back.
+    pub(crate) fn written(&mut self, batch: Batch, lent: VecDeque<Batch>) {
+        self.take_back(lent);
         self.unsynced.push_back(batch);
     }
 
-    /// The batch taken could not be written. Its bytes are kept: memory is never rolled back.
-    pub(crate) fn not_written(&mut self, batch: Batch) {
-        self.writing_bytes = 0;
+    /// The batch taken could not be written. Its bytes are kept: memory is never rolled back. What was lent comes back.
+    pub(crate) fn not_written(&mut self, batch: Batch, lent: VecDeque<Batch>) {
+        self.take_back(lent);
         self.closed.push_front(batch);
+    }
+
+    /// Nothing was written in the meantime, since one batch is written at a time.
+    fn take_back(&mut self, lent: VecDeque<Batch>) {
+        self.writing_bytes = 0;
+        if !lent.is_empty() {
+            self.unsynced = lent;
+        }
     }
 
     /// All batches, to be written anew; what comes from now on is behind them.

@@ -2,8 +2,8 @@
 //!
 //! | job | at a time | offered when |
 //! | --- | --- | --- |
-//! | [`Job::Write`] | one | there are unwritten records, and no sync is running or something waits for `written` |
-//! | [`Job::Sync`] | one, may run beside a write | written > durable, and a `Synced` record waits, a `sync_within` is over, or half of the buffer is taken; or a mark was written |
+//! | [`Job::Write`] | one | there are unwritten records, and something waits for `written`, or no sync is running and the segment has room or all is durable |
+//! | [`Job::Sync`] | one, may run beside a write | written > durable, and a `Synced` record waits, a `sync_within` is over, half of the buffer is taken, or the next batch has no room in the segment; or a mark was written |
 //! | [`Job::Mark`] | one, beside no write and no sync | all is durable, no batch says so yet, and nothing was written for [`MARK_AFTER_IDLE_NS`] |
 //! | [`Job::Witness`] | one, beside anything | something is durable that META does not know of, and [`WITNESS_EVERY_NS`] are over |
 //! | [`Job::Spare`] | one, beside anything | the log wants a spare segment, and is not being closed; after a failure not before a pause |
@@ -12,6 +12,9 @@
 //! Only a [`Job::Sync`] waits for the medium, and nothing that a delivery needs waits for it: writes go on beside it, that of a
 //! mark too. A mark counts as said once a sync that began behind it has returned.
 //!
+//! A write for which the log goes on in another segment has all that is not durable with it, to be written there once more. If
+//! nobody waits for it, a sync comes first, and there is nothing to be written twice.
+//!
 //! # A full disk
 //!
 //! Segments are prepared ahead, so a full disk is met by [`Job::Spare`], while there is still room for what goes on. From then
@@ -19,6 +22,7 @@
 //! used up, a write comes back unwritten: nothing is lost and nothing is poisoned, everything is refused, and what is in
 //! the buffer waits. The first spare that can be prepared ends both.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use horolog_state::{Discarded, Lsn, Now};
@@ -27,6 +31,7 @@ use horolog_wal::{BatchBuf, LogError};
 
 use super::snapshots::SnapshotStep;
 use super::{Batch, Closing, Failure, Level, Machine, NoRoom, Room};
+use crate::journal::Wrote;
 use crate::shell::{Hand, Heart, Positions};
 use crate::timer::Durability;
 
@@ -47,6 +52,8 @@ pub(crate) enum Job {
     Write {
         /// The batch.
         batch: Batch,
+        /// If it has no room in the segment: the batches behind `durable`.
+        unsynced: VecDeque<Batch>,
         /// What is known to be durable: the evidence that the batch carries.
         durable: Lsn,
         /// The elapsed tick.
@@ -93,8 +100,8 @@ pub(crate) struct Outcome {
     pub(crate) result: JobResult,
 }
 
-/// What a journal says of a job: for a write or a spare, whether it wants a spare segment now.
-pub(crate) type JobResult = Result<bool, JobError>;
+/// What a journal says of a job: all of it for a write or a mark, and for a spare whether it wants another.
+pub(crate) type JobResult = Result<Wrote, JobError>;
 
 /// A job that failed.
 #[derive(Debug)]
@@ -135,6 +142,8 @@ pub(crate) struct LogTurns {
     witnessing: bool,
     sparing: bool,
     wants_spare: bool,
+    /// What a batch may take on disk in the segment that is written.
+    room_bytes: u64,
     /// No spare is prepared before this moment.
     spare_after_ns: u64,
     spare_pause_ns: u64,
@@ -169,6 +178,7 @@ impl LogTurns {
             witnessing: false,
             sparing: false,
             wants_spare: true,
+            room_bytes: 0,
             spare_after_ns: 0,
             spare_pause_ns: SPARE_PAUSE_MIN_NS,
             disk: DiskRoom::Enough,
@@ -230,6 +240,7 @@ impl LogTurns {
         self.disk = DiskRoom::Enough;
         self.mark = None;
         self.wants_spare = true;
+        self.room_bytes = 0;
         self.spare_after_ns = 0;
         self.witnessed = durable;
         self.last_witness_ns = now.elapsed_ns;
@@ -282,6 +293,12 @@ impl LogTurns {
         }
     }
 
+    /// A batch was written.
+    fn heard(&mut self, wrote: Wrote) {
+        self.wants_spare |= wrote.wants_spare;
+        self.room_bytes = wrote.room_bytes;
+    }
+
     /// A batch found no room.
     fn out_of_room(&mut self, error: LogError) {
         self.wants_spare = true;
@@ -295,8 +312,15 @@ fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 }
 
 impl Machine {
+    /// The next batch has no room in the segment, and there is something to be taken along.
+    fn would_take_along(&self) -> bool {
+        let has_room = |bytes| bytes <= self.log.room_bytes;
+        self.written > self.durable && !self.buffers.next_disk_bytes().is_none_or(has_room)
+    }
+
     fn offers_write(&self) -> bool {
-        let wanted = self.log.syncing.is_none() || self.log.wanted_written > self.written;
+        let is_free = self.log.syncing.is_none() && !self.would_take_along();
+        let wanted = is_free || self.log.wanted_written > self.written;
         let has_room = !matches!(self.log.disk, DiskRoom::Out(_));
         !self.log.writing && !self.log.marking && has_room && wanted && self.buffers.has_unwritten()
     }
@@ -305,17 +329,20 @@ impl Machine {
         if !self.offers_write() {
             return None;
         }
+        let takes_along = self.would_take_along();
         let batch = self.buffers.take()?;
+        let unsynced = if takes_along { self.buffers.lend_unsynced() } else { VecDeque::new() };
         self.log.begin_write(self.buffers.has_unwritten());
         self.log.stamped = self.durable;
         let durable = if is_planted(Bug::WrittenIsDurable) { self.written } else { self.durable };
-        Some(Job::Write { batch, durable, tick: now.elapsed.0 })
+        Some(Job::Write { batch, unsynced, durable, tick: now.elapsed.0 })
     }
 
     fn offers_sync(&self, now: &Now) -> bool {
         let promised = self.log.wanted_durable > self.durable;
         let overdue = self.log.written_sync_by_ns.is_some_and(|by_ns| by_ns <= now.elapsed_ns);
-        let records = self.written > self.durable && (promised || overdue || self.buffers.is_pressed());
+        let asked = promised || overdue || self.buffers.is_pressed() || self.would_take_along();
+        let records = self.written > self.durable && asked;
         self.log.syncing.is_none() && (records || self.log.mark.is_some())
     }
 
@@ -388,9 +415,10 @@ impl Machine {
     }
 
     /// What could not be written for lack of room stays where it was; anything else ends the log.
-    fn not_written(&mut self, batch: Batch, failed: JobError) {
+    fn not_written(&mut self, batch: Batch, lent: VecDeque<Batch>, failed: JobError) {
         self.log.writing = false;
-        self.buffers.not_written(batch);
+        self.buffers.not_written(batch, lent);
+        self.let_go_of_synced();
         self.failed_for_room_or_for_good(failed);
     }
 
@@ -405,8 +433,8 @@ impl Machine {
     fn spared(&mut self, result: JobResult, now: &Now) {
         self.log.sparing = false;
         match result {
-            Ok(wants_another) => {
-                if self.log.spare_prepared(wants_another) {
+            Ok(Wrote { wants_spare, .. }) => {
+                if self.log.spare_prepared(wants_spare) {
                     self.timer.look_again();
                 }
             }
@@ -428,13 +456,22 @@ impl Machine {
         others.into_iter().chain([mark]).flatten().min()
     }
 
-    fn wrote(&mut self, batch: Batch, wants_spare: bool, now: &Now) {
-        self.snapshots.logged(batch.buf.disk_bytes());
+    fn wrote(&mut self, batch: Batch, lent: VecDeque<Batch>, wrote: Wrote, now: &Now) {
+        let taken_along: u64 = lent.iter().map(|batch| batch.buf.disk_bytes()).sum();
+        self.snapshots.logged(batch.buf.disk_bytes() + taken_along);
         self.log.writing = false;
         self.log.last_write_ns = now.elapsed_ns;
-        self.log.wants_spare |= wants_spare;
+        self.log.heard(wrote);
         self.written = batch.last();
-        self.buffers.written(batch);
+        self.buffers.written(batch, lent);
+        // A sync may have ended meanwhile.
+        self.let_go_of_synced();
+    }
+
+    fn let_go_of_synced(&mut self) {
+        if self.buffers.synced(self.durable) {
+            self.timer.look_again();
+        }
     }
 
     /// The mark was written before this sync began: none is written beside a sync.
@@ -447,9 +484,7 @@ impl Machine {
         self.log.syncs_done += 1;
         self.log.last_write_ns = now.elapsed_ns;
         self.durable = upto;
-        if self.buffers.synced(upto) {
-            self.timer.look_again();
-        }
+        self.let_go_of_synced();
     }
 }
 
@@ -480,12 +515,12 @@ impl Heart for Machine {
     /// again.
     fn report(&mut self, outcome: Outcome, now: Now) {
         match (outcome.job, outcome.result) {
-            (Job::Write { batch, .. }, Ok(wants_spare)) => self.wrote(batch, wants_spare, &now),
-            (Job::Write { batch, .. }, Err(failed)) => self.not_written(batch, failed),
+            (Job::Write { batch, unsynced, .. }, Ok(wrote)) => self.wrote(batch, unsynced, wrote, &now),
+            (Job::Write { batch, unsynced, .. }, Err(failed)) => self.not_written(batch, unsynced, failed),
             (Job::Sync { upto }, Ok(_)) => self.synced(upto, &now),
-            (Job::Mark { durable, clean, .. }, Ok(wants_spare)) => {
+            (Job::Mark { durable, clean, .. }, Ok(wrote)) => {
                 (self.log.marking, self.log.mark) = (false, Some(Mark { durable, clean }));
-                self.log.wants_spare |= wants_spare;
+                self.log.heard(wrote);
             }
             (Job::Sync { .. }, Err(failed)) => {
                 self.log.syncing = None;

@@ -14,6 +14,8 @@
 //! [`MachineOptions::snapshot_log_bytes`] at least; or when timers are gone, and what is kept has become more than three
 //! times what is left. Two are kept, and the log behind the older one: about as much as one snapshot. If the older one is
 //! more than twice as large as the newest, another one is made in the same attempt, and takes its place.
+//!
+//! A process that ends between `publish` and `retire` leaves more of the log than is needed. The next one begins with `retire`.
 
 use std::sync::Arc;
 
@@ -98,6 +100,8 @@ pub(crate) struct Kept {
     log_bytes: u64,
     /// Before that.
     older_log_bytes: u64,
+    /// Below this there are segments that no snapshot needs.
+    needed_from: Option<horolog_wal::Lsn>,
 }
 
 impl Kept {
@@ -108,12 +112,20 @@ impl Kept {
         let log_behind = |snapshot: Option<SnapshotRef>| {
             log.bytes_behind(snapshot.map_or(horolog_wal::Lsn(0), |it| it.begin))
         };
+        let needed_from = older.map(|older| older.begin.next());
+        let is_needless = |lsn| log.segments.iter().any(|it| it.last_lsn.is_some_and(|last| last < lsn));
         Self {
             newest_bytes: bytes(used),
             older_bytes: bytes(older),
             log_bytes: log_behind(used),
             older_log_bytes: log_behind(older) - log_behind(used),
+            needed_from: needed_from.filter(|lsn| is_needless(*lsn)),
         }
+    }
+
+    /// What [`SnapshotStep::Retire`] is to let go first: a process before this one has ended before it did.
+    pub(crate) fn needed_from(&self) -> Option<horolog_wal::Lsn> {
+        self.needed_from
     }
 }
 
@@ -156,7 +168,7 @@ pub(super) struct Snapshots {
 impl Snapshots {
     pub(super) fn new(kept: Kept) -> Self {
         Self {
-            stage: Stage::Idle,
+            stage: if kept.needed_from.is_some() { Stage::Retiring } else { Stage::Idle },
             stepping: false,
             readers: 0,
             asked: false,
@@ -195,6 +207,11 @@ impl Snapshots {
         self.kept.log_bytes
     }
 
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_making()
+    }
+
     pub(super) fn is_stepping(&self) -> bool {
         self.stepping
     }
@@ -222,7 +239,7 @@ impl Snapshots {
     /// `live_bytes` is what a snapshot would take now. That it has fallen since the last one is asked for so that there is an end
     /// to it, whatever a snapshot takes in truth.
     fn is_due(&self, live_bytes: u64, log_bytes_min: u64) -> bool {
-        let Kept { newest_bytes, older_bytes, log_bytes, older_log_bytes } = self.kept;
+        let Kept { newest_bytes, older_bytes, log_bytes, older_log_bytes, .. } = self.kept;
         let all_bytes = newest_bytes + older_bytes + log_bytes + older_log_bytes;
         let has_shrunk = live_bytes < self.newest_live_bytes / 4 * 3;
         let is_too_much = all_bytes > log_bytes_min.saturating_mul(2).saturating_add(3 * live_bytes);
@@ -257,6 +274,7 @@ impl Snapshots {
             older_bytes: self.kept.newest_bytes,
             log_bytes: self.kept.log_bytes - self.log_bytes_before,
             older_log_bytes: self.log_bytes_before,
+            needed_from: None,
         };
         self.newest_live_bytes = self.making_live_bytes;
         self.pause_ns = PAUSE_MIN_NS;

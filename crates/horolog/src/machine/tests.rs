@@ -15,9 +15,9 @@ use super::commands::Operation;
 use super::*;
 use crate::clock::{ClockTimes, Timelines};
 use crate::error::CompactError;
-use crate::journal::{Journal, LocalJournal, perform};
+use crate::journal::{Journal, perform};
 use crate::shell::{Hand, Heart};
-use crate::simulation::{Counts, Node, Size, TICK_LEN as LEN, run_seed, shrink};
+use crate::simulation::{Counts, Node, Size, SlowJournal, TICK_LEN as LEN, run_seed, shrink};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -25,7 +25,7 @@ const SECOND: u64 = 1_000 * MS;
 /// A machine, its disk, its clocks and a consumer.
 struct World {
     storage: Arc<SimDisk>,
-    journal: Arc<LocalJournal>,
+    journal: SlowJournal,
     machine: Machine,
     timelines: Timelines,
     times: ClockTimes,
@@ -46,10 +46,14 @@ fn options() -> MachineOptions {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let storage = Arc::new(SimDisk::new(seed));
+        Self::over(SimDisk::new(seed))
+    }
+
+    fn over(disk: SimDisk) -> Self {
+        let storage = Arc::new(disk);
         let times = ClockTimes { wall_ns: 1_000_000 * SECOND, boottime_ns: 500 * SECOND, boot_id: 1 };
         let log_options = LogOptions { batch_bytes_max: 1 << 20, ..LogOptions::small() };
-        let (node, _) = Node::open(&storage, options(), &log_options, times).expect("an empty directory");
+        let (node, _) = Node::open(&storage, options(), &log_options, times).expect("it opens");
         let Node { machine, journal, timelines } = node;
         Self { storage, journal, machine, timelines, times, channel: Vec::new() }
     }
@@ -80,7 +84,7 @@ impl World {
         let job =
             self.machine.begin_heal().expect("the log failed, and the buffer holds what happened since");
         self.turn();
-        let (outcome, now) = (perform(&*self.journal, job), self.now());
+        let (outcome, now) = (perform(&self.journal, job), self.now());
         Heart::report(&mut self.machine, outcome, now);
         self.machine.take_healed().expect("the disk is sound again");
         assert!(self.machine.failure().is_none() && self.machine.durable >= applied);
@@ -120,7 +124,7 @@ impl World {
     fn flush(&mut self) {
         let now = self.now();
         while let Some(job) = Heart::take_job(&mut self.machine, Hand::Log, now) {
-            let outcome = perform(&*self.journal, job);
+            let outcome = perform(&self.journal, job);
             Heart::report(&mut self.machine, outcome, now);
             self.settle();
         }
@@ -228,7 +232,7 @@ fn a_sync_does_not_put_off_the_term_of_what_it_does_not_cover() {
     let now = world.now();
     let write = Heart::take_job(&mut world.machine, Hand::Log, now).expect("a write");
     world.after(60_000, within(50));
-    let outcome = perform(&*world.journal, write);
+    let outcome = perform(&world.journal, write);
     world.pass(49);
     let now = world.now();
     Heart::report(&mut world.machine, outcome, now);
@@ -291,7 +295,7 @@ fn a_large_payload_is_neither_copied_nor_freed_under_the_lock() {
     assert_eq!(holders(), 3, "the caller, the state and the batch");
     let step = |world: &mut World| {
         let job = Heart::take_job(&mut world.machine, Hand::Log, now).expect("a write, then a sync");
-        let outcome = perform(&*world.journal, job);
+        let outcome = perform(&world.journal, job);
         Heart::report(&mut world.machine, outcome, now);
     };
     step(&mut world);
@@ -387,7 +391,7 @@ impl World {
     fn keep(&mut self) {
         let now = self.now();
         while let Some(job) = Heart::take_job(&mut self.machine, Hand::Keep, now) {
-            let outcome = perform(&*self.journal, job);
+            let outcome = perform(&self.journal, job);
             Heart::report(&mut self.machine, outcome, now);
         }
     }
@@ -509,7 +513,7 @@ fn meta_is_told_what_is_durable_once_a_second_at_most() {
         let job = Heart::take_job(&mut world.machine, Hand::Keep, now);
         if let Some(job) = job {
             let is_witness = matches!(job, Job::Witness { .. });
-            let outcome = perform(&*world.journal, job);
+            let outcome = perform(&world.journal, job);
             Heart::report(&mut world.machine, outcome, now);
             return is_witness;
         }
@@ -587,7 +591,7 @@ fn an_engine_that_has_forgotten_records_is_not_healed() {
             // Not this time: the disk still fails.
             Ok(job) => {
                 world.storage.fail_next(Op::Create, 0, Errno::Io);
-                let (outcome, now) = (perform(&*world.journal, job), world.now());
+                let (outcome, now) = (perform(&world.journal, job), world.now());
                 Heart::report(&mut world.machine, outcome, now);
                 world.machine.take_healed().expect_err("nothing can be created");
             }
@@ -622,16 +626,16 @@ fn nothing_is_healed_while_a_job_is_out() {
     world.after(60_000, Durability::Synced);
     let now = world.now();
     let write = Heart::take_job(&mut world.machine, Hand::Log, now).expect("a write");
-    let outcome = perform(&*world.journal, write);
+    let outcome = perform(&world.journal, write);
     Heart::report(&mut world.machine, outcome, now);
     let sync = Heart::take_job(&mut world.machine, Hand::Log, now).expect("a sync");
     world.storage.fail_next(Op::Sync, 0, Errno::Io);
-    let outcome = perform(&*world.journal, sync);
+    let outcome = perform(&world.journal, sync);
     let spare = Heart::take_job(&mut world.machine, Hand::Keep, now).expect("a spare");
     Heart::report(&mut world.machine, outcome, now);
     assert!(world.machine.failure().is_some());
     assert!(matches!(world.machine.begin_heal(), Err(HealRefused::InFlight)));
-    let outcome = perform(&*world.journal, spare);
+    let outcome = perform(&world.journal, spare);
     Heart::report(&mut world.machine, outcome, now);
     world.heal();
     assert!(world.machine.failure().is_none());
@@ -644,7 +648,7 @@ impl World {
         while left > 0 {
             let job = Heart::take_job(&mut self.machine, Hand::Keep, now).expect("a step");
             left -= usize::from(matches!(job, Job::Snapshot(_)));
-            let outcome = perform(&*self.journal, job);
+            let outcome = perform(&self.journal, job);
             Heart::report(&mut self.machine, outcome, now);
         }
     }
@@ -744,7 +748,7 @@ impl World {
     /// Does the next job of the keeping hand, if one is on offer.
     fn keep_one(&mut self) -> Option<Kept> {
         let now = self.now();
-        let outcome = perform(&*self.journal, Heart::take_job(&mut self.machine, Hand::Keep, now)?);
+        let outcome = perform(&self.journal, Heart::take_job(&mut self.machine, Hand::Keep, now)?);
         let kept = match &outcome.job {
             Job::Snapshot(SnapshotStep::Section { buffer, .. }) => Kept::Wrote(buffer.len() as u64),
             Job::Snapshot(SnapshotStep::ReadBack { bytes, .. }) => Kept::Read(*bytes),
@@ -764,6 +768,30 @@ impl World {
             assert!(ms < 10_000, "it does not come");
         }
     }
+}
+
+/// Else every process that ends so leaves a little more, until the next snapshot is due.
+#[test]
+fn what_a_process_did_not_come_to_let_go_the_next_one_lets_go() {
+    let mut world = World::with_snapshot_due(23);
+    for made in 1..=2 {
+        world.machine.ask_for_snapshot();
+        while world.machine.snapshots.made < made {
+            world.snapshot_steps(1);
+            world.flush();
+        }
+    }
+    let first = |world: &World| {
+        let view = horolog_wal::read_log(&*world.storage, &LogOptions::small()).expect("it is sound");
+        view.first_lsn.0
+    };
+    assert_eq!(first(&world), 1, "both snapshots have all there is, and the log is there");
+    let mut next = World::over(world.storage.process_kill());
+    next.flush();
+    next.keep();
+    assert!(first(&next) > 1);
+    let again = World::over(next.storage.process_kill());
+    assert!(again.machine.snapshots.is_idle(), "there is nothing more to let go");
 }
 
 /// What the keeping hand did.
@@ -913,7 +941,7 @@ fn no_spare_is_made_for_a_log_that_is_being_closed() {
         world.flush();
         while let Some(job) = Heart::take_job(&mut world.machine, Hand::Keep, now) {
             assert!(!matches!(job, Job::Spare), "nobody will use it");
-            let outcome = perform(&*world.journal, job);
+            let outcome = perform(&world.journal, job);
             Heart::report(&mut world.machine, outcome, now);
         }
     }

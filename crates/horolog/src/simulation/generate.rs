@@ -207,9 +207,10 @@ impl Taste {
         match self.number(16) {
             0..=3 => Step::Take { hand: self.number(3) },
             4..=6 => Step::Perform { nth: self.number(4) },
+            12 => Step::Begin {},
             7..=9 => Step::Report { nth: if self.one_in(3) { self.number(3) } else { 0 } },
             10 | 11 => Step::Flush {},
-            12 => Step::Keep {},
+            13 => Step::Keep {},
             _ => Step::Turn {},
         }
     }
@@ -331,6 +332,23 @@ impl Taste {
         }
     }
 
+    /// Somebody waits for records that are written while a sync is under way, until they have no room in the segment.
+    fn overtake(&mut self, steps: &mut Vec<Step>) {
+        let written = [Step::Take { hand: 1 }, Step::Perform { nth: 1 }, Step::Report { nth: 0 }];
+        steps.push(Step::Flush {});
+        steps.push(Step::Keep {});
+        steps.push(Step::After { ms: self.ahead(), bytes: self.bytes(), within: 0 });
+        steps.extend([Step::Take { hand: 1 }, Step::Perform { nth: 0 }, Step::Report { nth: 0 }]);
+        steps.extend([Step::Take { hand: 0 }, Step::Begin {}]);
+        for _ in 0..1 + self.number(6) {
+            steps.push(Step::After { ms: self.ahead(), bytes: 4_000, within: 1 + self.number(100) });
+            steps.extend(written);
+        }
+        if !self.one_in(3) {
+            steps.extend([Step::Perform { nth: 0 }, Step::Report { nth: 0 }]);
+        }
+    }
+
     fn damage(&mut self) -> Step {
         let (how, file) = (self.number(HOWS.into()), self.any());
         Step::Damage { how, file, at: self.any(), with: self.any(), stay: self.number(2) }
@@ -343,6 +361,8 @@ impl Taste {
         }
         if self.one_in(6) {
             self.leave_untold(steps);
+        } else if self.one_in(4) {
+            self.overtake(steps);
         }
         if self.has(Class::Crash) {
             for _ in 0..self.number(8).saturating_sub(4) {

@@ -8,7 +8,7 @@ use super::step::Step;
 use super::verdict::{Checked, Invariant};
 use super::world::World;
 use crate::journal::perform;
-use crate::machine::{HealRefused, Job, Outcome};
+use crate::machine::{HealRefused, Job, Level, Outcome};
 use crate::shell::{Hand, Heart};
 
 impl World {
@@ -20,6 +20,10 @@ impl World {
                     1 => Hand::Write,
                     _ => Hand::Keep,
                 });
+                Ok(())
+            }
+            Step::Begin {} => {
+                self.begin_sync();
                 Ok(())
             }
             Step::Perform { nth } => match (nth as usize).checked_rem(self.taken.len()) {
@@ -49,10 +53,23 @@ impl World {
     pub(crate) fn take(&mut self, hand: Hand) -> bool {
         let now = self.now();
         let Some(node) = &mut self.node else { return false };
+        if hand == Hand::Write {
+            // Only a caller who waits for that takes no other job.
+            let applied = node.machine.state().applied().0;
+            Heart::awaited(&mut node.machine, applied, Level::Written);
+        }
         let job = Heart::take_job(&mut node.machine, hand, now);
         let some = job.is_some();
         self.taken.extend(job);
         some
+    }
+
+    /// A sync that was taken is under way. What is done before it is performed overtakes it.
+    fn begin_sync(&mut self) {
+        let is_taken = self.taken.iter().any(|job| matches!(job, Job::Sync { .. }));
+        if let Some(node) = self.node.as_ref().filter(|_| is_taken) {
+            node.journal.begin_sync();
+        }
     }
 
     /// Does a job. I9: one in which a sync fails is not reported as done, nor is any that comes after it and was to write or to
@@ -60,9 +77,12 @@ impl World {
     pub(crate) fn perform(&mut self, at: usize) -> Checked {
         let Some(node) = &self.node else { return Ok(()) };
         let job = self.taken.remove(at);
+        if matches!(job, Job::Sync { .. }) && node.journal.is_overtaken() {
+            self.counts.fault("F18 slow sync, overtaken by a rotation");
+        }
         let (kind, failed_before) = (kind_of(&job), self.armed.sync_failed);
         self.disk.trace(self.armed.may_fail);
-        let outcome = perform(&*node.journal, job);
+        let outcome = perform(&node.journal, job);
         let trace = if self.armed.may_fail { self.disk.take_trace() } else { Vec::new() };
         let fails = trace.iter().any(counts_and_fails);
         self.armed.sync_failed |= fails;

@@ -6,7 +6,7 @@ use horolog_storage::Op;
 use super::world::World;
 
 /// The effects that runs can reach. F1 to F22 are the classes of the study of crashes; each is here.
-pub(crate) const HITS: [&str; 57] = [
+pub(crate) const HITS: [&str; 58] = [
     "F1 halt after a change",
     "F2 torn sector",
     "F3 a later sector without an earlier one",
@@ -55,6 +55,7 @@ pub(crate) const HITS: [&str; 57] = [
     "F17 stale frame",
     "F18 reordered completions",
     "F18 slow sync",
+    "F18 slow sync, overtaken by a rotation",
     "F19 another boot",
     "F19 suspend",
     "F19 wall clock set back",

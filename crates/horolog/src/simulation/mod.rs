@@ -23,6 +23,7 @@ mod rows;
 mod run;
 mod second_reader;
 mod shrink;
+mod slow;
 mod step;
 mod verdict;
 mod world;
@@ -31,6 +32,8 @@ pub use generate::{Class, Size};
 #[cfg(horolog_planted)]
 pub use horolog_wal::planted;
 pub(crate) use node::{Node, NotOpened, TICK_LEN};
+#[cfg(test)]
+pub(crate) use slow::SlowJournal;
 pub use verdict::Counts;
 
 use step::Step;

@@ -8,6 +8,7 @@ use horolog_state::{Now, State, TickLen};
 use horolog_storage::Storage;
 use horolog_wal::{LogError, LogOptions};
 
+use super::slow::SlowJournal;
 use crate::clock::{ClockTimes, Timelines};
 use crate::journal::{LocalJournal, perform};
 use crate::machine::{Job, Kept, Machine, MachineOptions, Opening};
@@ -17,7 +18,7 @@ use crate::shell::Heart;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) machine: Machine,
-    pub(crate) journal: Arc<LocalJournal>,
+    pub(crate) journal: SlowJournal,
     pub(crate) timelines: Timelines,
 }
 
@@ -57,12 +58,13 @@ impl Node {
         let (reading, kept) = (timelines.reading(&now), Kept::of(&log, snapshot));
         let opening = Opening { epoch, generation_floor, reading, kept };
         let machine = Machine::open(state, options, opening, &now);
-        Ok((Self { machine, journal: LocalJournal::new(opened, || 0), timelines }, twin))
+        let journal = SlowJournal::new(LocalJournal::new(opened, &kept, || 0));
+        Ok((Self { machine, journal, timelines }, twin))
     }
 
     /// Does a job that the machine offered, and reports it.
     pub(crate) fn finish(&mut self, job: Job, now: Now) {
-        let outcome = perform(&*self.journal, job);
+        let outcome = perform(&self.journal, job);
         Heart::report(&mut self.machine, outcome, now);
     }
 }

@@ -61,6 +61,7 @@ impl World {
             | Step::Fail { .. }
             | Step::Drop { .. } => self.command(step),
             Step::Take { .. }
+            | Step::Begin {}
             | Step::Perform { .. }
             | Step::Report { .. }
             | Step::Flush {}

@@ -117,7 +117,6 @@ fn refusal_of(error: &LogError) -> Option<Refusal> {
         LogError::NewerVersion { .. } => Some(Refusal::Newer),
         LogError::ForeignSegment { .. } => Some(Refusal::Foreign),
         LogError::Unknown { .. } => Some(Refusal::Unknown),
-        LogError::NotABatchBoundary { .. } => Some(Refusal::NotABoundary),
         _ => None,
     }
 }

@@ -76,6 +76,8 @@ steps! {
     Drop = "drop" { held }
     /// A hand takes a job: 0 of the log, 1 a write only, 2 to keep.
     Take = "take" { hand }
+    /// A sync that was taken is under way, and ends when it is performed.
+    Begin = "begin" {}
     /// A hand does a job.
     Perform = "perform" { nth }
     /// A hand reports a job; it may be a later one first.

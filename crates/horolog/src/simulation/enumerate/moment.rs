@@ -100,12 +100,15 @@ pub(super) fn steps_of_a_spare(lines: &[Traced]) -> Vec<Step> {
     vec![if is_reused { Step::Reuse } else { Step::Spare }; lines.len()]
 }
 
-/// The steps of a write: the last four of one that goes on in another segment are SEAL, sync, LINK and the batch.
+/// The steps of a write: the last of one that goes on in another segment are SEAL, LINK and the batch, and a sync behind the
+/// SEAL if the log waits for one.
 pub(super) fn steps_of_a_write(lines: &[Traced]) -> Vec<Step> {
-    let last = [Step::Seal, Step::SealSynced, Step::RotationLink, Step::Write];
-    if lines.len() < last.len() {
-        return vec![Step::Write; lines.len()];
-    }
+    let waits = lines.iter().rev().nth(2).is_some_and(|line| line.op == Op::Sync);
+    let last: &[_] = match lines.len() {
+        ..3 => return vec![Step::Write; lines.len()],
+        _ if waits => &[Step::Seal, Step::SealSynced, Step::RotationLink, Step::Write],
+        _ => &[Step::Seal, Step::RotationLink, Step::Write],
+    };
     let spare = lines.get(..lines.len() - last.len()).unwrap_or_default();
     let mut steps = steps_of_a_spare(spare);
     steps.extend(last);

@@ -17,7 +17,7 @@ use super::moment::{
     Moment, Positions, Step, is_mutation, steps_of_a_spare, steps_of_a_write, steps_of_an_opening,
 };
 use crate::clock::ClockTimes;
-use crate::machine::{Begun, Job, MachineOptions, SnapshotStep};
+use crate::machine::{Begun, Job, Level, MachineOptions, SnapshotStep};
 use crate::shell::{Hand, Heart};
 use crate::simulation::{Node, NotOpened, TICK_LEN};
 use crate::timer::Durability;
@@ -192,9 +192,10 @@ impl Process {
         Heart::take_job(&mut self.node.machine, hand, now)
     }
 
-    /// Writes all that is applied; says whether the log went on in another segment.
+    /// Writes all that is applied, as for somebody who waits for that; says whether the log went on in another segment.
     pub(super) fn write(&mut self) -> Result<bool, Breach> {
-        let mut rotated = false;
+        let (mut rotated, applied) = (false, self.positions().applied);
+        Heart::awaited(&mut self.node.machine, applied, Level::Written);
         while let Some(job) = self.take(Hand::Write) {
             rotated |= self.perform(job, steps_of_a_write)? > 1;
         }
@@ -207,6 +208,22 @@ impl Process {
             Some(job @ Job::Sync { .. }) => self.perform(job, all(Step::Sync)).map(drop),
             other => Err(Breach::of("run", format_args!("a sync was to be on offer, not {other:?}"))),
         }
+    }
+
+    /// A sync begins whose term is over. What is written until it is performed overtakes it.
+    pub(super) fn begin_sync(&mut self) -> Result<Job, Breach> {
+        self.pass(60);
+        match self.take(Hand::Log) {
+            Some(job @ Job::Sync { .. }) => {
+                self.node.journal.begin_sync();
+                Ok(job)
+            }
+            other => Err(Breach::of("run", format_args!("a sync was to be on offer, not {other:?}"))),
+        }
+    }
+
+    pub(super) fn finish_sync(&mut self, job: Job) -> Result<(), Breach> {
+        self.perform(job, all(Step::Sync)).map(drop)
     }
 
     /// What the keeping thread would do now, but for spares: these are put off.

@@ -103,11 +103,13 @@ fn read_again(disk: &SimDisk, report: &Report) -> Result<(), Breach> {
     Err(Breach::of("I15", format_args!("{report:?}, then {verified:?}")))
 }
 
-/// What an opening that is over leaves behind: the log, and no file besides.
+/// What an opening that is over leaves behind: the log, and no file besides, but for those of segments that it has let go and
+/// that wait to be used again.
 pub(super) fn check_tidy(disk: &SimDisk) -> Result<(), Breach> {
     let found = recover(disk, &log_options()).map_err(|error| Breach::refused("I14", error))?;
-    let strange =
-        found.log.segments.iter().find(|it| !matches!(it.role, SegmentRole::Head | SegmentRole::Linked));
+    let is_part = |it: &&SegmentReport| matches!(it.role, SegmentRole::Head | SegmentRole::Linked);
+    let first = found.log.segments.iter().find(is_part).map_or(0, |it| it.id);
+    let strange = found.log.segments.iter().find(|it| !is_part(it) && it.id > first);
     if let Some(segment) = strange {
         return Err(Breach::of("I13", format_args!("{} is left behind: {:?}", segment.name, segment.role)));
     }

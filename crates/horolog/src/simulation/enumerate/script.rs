@@ -6,7 +6,7 @@
 //! | cancel | a timer that waits is cancelled (`Written`); write. If there is none: one is scheduled first; write |
 //! | complete | an occurrence is delivered, unless one is held: write. `Complete` (`Synced`) is applied; META witnesses what is durable; write, sync, MARK |
 //! | batch | an occurrence is delivered, unless one is held: write. Both in one (`Written`): write; the term is over: sync. The next `Deliver` is applied; META witnesses; write |
-//! | rotate | timers (`Written`), one batch each, until the segment is full: write. Before the first of them is written a spare is prepared, the first time and every other time |
+//! | rotate | timers (`Written`), one batch each, until the segment is full: write. The first time and every other time a spare is prepared before the first of them is written, and behind it a sync begins; it ends when the log has gone on in the next segment |
 //! | snapshot | a timer (`Written`), if there never was one: write. A snapshot is asked for: its file, its slots; a timer (`Written`): write; its globals; read back; sync; it counts |
 //! | compact | twice the same without the timer; then the log that neither needs is let go |
 //! | close | CLEAN as in a shutdown, with whatever is held: write, sync, MARK, witness. The next process opens |
@@ -144,6 +144,7 @@ impl Process {
     fn rotate(&mut self) -> Result<(), Breach> {
         let with_spare = self.life.rotations.is_multiple_of(2);
         self.life.rotations += 1;
+        let mut slow = None;
         for nth in 0..BATCHES_MAX {
             let payload = self.filler()?;
             self.put(HOUR_NS, payload, WRITTEN)?;
@@ -151,7 +152,11 @@ impl Process {
                 self.prepare()?;
             }
             if self.write()? {
+                slow.map_or(Ok(()), |sync| self.finish_sync(sync))?;
                 return self.keep();
+            }
+            if nth == 0 && with_spare {
+                slow = Some(self.begin_sync()?);
             }
         }
         Err(unexpected("the segment is never full"))
