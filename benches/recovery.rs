@@ -5,15 +5,18 @@
 //! files and each figure holding the one before: `bytes` (every file read, nothing else: what the page cache gives), `read_log`
 //! (every byte of the log checked), `recover` (that, and the state), `open` (all of it: the lock, the wheels, a fresh segment,
 //! the epoch made durable, threads). Each opening gets a directory of its own: META copied, all else as hard links, which is
-//! sound because nothing ever writes to an old segment or snapshot. **Files are in the page cache**, as after the restart of a
-//! process; after a reboot add the time to read the bytes, whose number is printed first.
+//! sound because nothing ever writes to an old segment or snapshot. Files are in the page cache, as after the restart of a
+//! process; `open in a new process` is one whose memory comes from the kernel for the first time, as it does then. `bytes, cold`
+//! and `open, cold` are the same with nothing of the files in the page cache, as after a reboot (the disk may have a cache of its
+//! own).
 #![expect(clippy::expect_used, clippy::panic, reason = "a bench stops at the first error")]
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
 use horolog::{Engine, Options, Timer, TimerId};
 use horolog_benches::{HOUR_TICKS, Rng, directory, size};
 use horolog_recovery::recover;
@@ -138,6 +141,40 @@ fn sum(path: &Path) -> (u64, u64) {
     (total, sum)
 }
 
+/// Nothing of the directory is in the page cache any more.
+fn evict(path: &Path) {
+    let storage = storage(path);
+    for name in storage.list().expect("a list") {
+        storage.open_read_only(&name).expect("a file").evict();
+    }
+}
+
+/// Asks this program for a process that opens a directory once and says how long that took.
+const OPEN_ONCE: &str = "--open-once";
+
+/// What that process does.
+#[expect(clippy::disallowed_methods, reason = "a process of its own takes its own time")]
+fn open_once(path: &str) {
+    let begun = Instant::now();
+    let engine = Options::new().create(false).open(path).expect("an engine");
+    println!("{}", begun.elapsed().as_nanos());
+    engine.shutdown(Duration::ZERO).expect("closed in order");
+}
+
+/// So many openings, each of a directory and by a process of its own; `before` each, something is done to the directory.
+fn in_processes(times: u64, path: &Path, before: fn(&Path)) -> Duration {
+    let program = std::env::current_exe().expect("this program");
+    let open = |_| {
+        let copy = linked(path);
+        before(copy.path());
+        let told = Command::new(&program).arg(OPEN_ONCE).arg(copy.path()).output().expect("a process");
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        let nanos = String::from_utf8_lossy(&told.stdout).trim().parse().expect("a number");
+        Duration::from_nanos(nanos)
+    };
+    (0..times).map(open).sum()
+}
+
 fn recovery(c: &mut Criterion) {
     // `--test`: no figures, a look whether it runs.
     let is_test = std::env::args().any(|argument| argument == "--test");
@@ -173,6 +210,15 @@ fn measure(c: &mut Criterion, kind: &str, count: usize, directory: TempDir) {
             BatchSize::PerIteration,
         );
     });
+    group.bench_function(BenchmarkId::new("open in a new process", size(count)), |b| {
+        b.iter_custom(|times| in_processes(times, path, |_| ()));
+    });
+    group.bench_function(BenchmarkId::new("bytes, cold", size(count)), |b| {
+        b.iter_batched(|| evict(path), |()| sum(path), BatchSize::PerIteration);
+    });
+    group.bench_function(BenchmarkId::new("open, cold", size(count)), |b| {
+        b.iter_custom(|times| in_processes(times, path, evict));
+    });
     group.finish();
     let copy = linked(path);
     let engine = Options::new().create(false).open(copy.path()).expect("an engine");
@@ -187,4 +233,14 @@ criterion_group! {
         .measurement_time(Duration::from_secs(5));
     targets = recovery
 }
-criterion_main!(benches);
+
+fn main() {
+    let mut arguments = std::env::args();
+    match arguments.by_ref().find(|argument| argument == OPEN_ONCE).and(arguments.next()) {
+        Some(path) => open_once(&path),
+        None => {
+            benches();
+            Criterion::default().configure_from_args().final_summary();
+        }
+    }
+}

@@ -19,7 +19,8 @@ pub enum Bug {
     MetaNotSynced,
     /// META calls a segment the head before its first batch is durable: an empty log hides the torn one (rocksdb#7784).
     HeadNotSynced,
-    /// The log goes to another segment without a sync of the one before (unistore#567).
+    /// The log goes on in another segment, and what is not durable in the one before is neither synced nor taken along
+    /// (unistore#567).
     SealedNotSynced,
     /// A header's checksum is not compared: lengths of 13 563 782 407 139 376 bytes (etcd#14098).
     HeaderUnchecked,
