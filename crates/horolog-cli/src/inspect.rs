@@ -68,10 +68,9 @@ fn segments(segments: &[SegmentReport]) -> String {
             lsn(segment.last_lsn),
             bytes(segment.end_offset),
             bytes(segment.capacity_bytes),
-            if segment.sealed { "yes" } else { "no" }.to_owned(),
         ]
     };
-    let heading = ["segment", "role", "epoch", "batches", "first LSN", "last LSN", "used", "size", "sealed"];
+    let heading = ["segment", "role", "epoch", "batches", "first LSN", "last LSN", "used", "size"];
     table(&heading, &segments.iter().map(row).collect::<Vec<_>>())
 }
 

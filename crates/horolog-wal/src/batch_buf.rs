@@ -138,6 +138,11 @@ impl BatchBuf {
         self.count();
     }
 
+    /// Makes room for so many bytes of records, and for the padding behind them.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes + BLOCK_LEN as usize);
+    }
+
     /// Adds the records of a batch that was written, with the checksums they have. Of one that was not, nothing is added.
     pub(crate) fn copy_all(&mut self, written: &Self) -> bool {
         if written.sealed != written.records || !written.tails.is_empty() || written.internal > 0 {

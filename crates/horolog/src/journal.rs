@@ -11,8 +11,8 @@ use horolog_recovery::{Progress, Report, recover_watched};
 use horolog_state::{Lsn, State, TickLen};
 use horolog_storage::Storage;
 use horolog_wal::{
-    LogError, LogOptions, LogState, Misuse, RetirePlan, SealedSnapshot, SnapshotFile, SparePlan, Stamp,
-    Syncer, UnreadSnapshot, Writer,
+    Appended, LogError, LogOptions, LogState, Misuse, RetirePlan, SealedSnapshot, SnapshotFile, SparePlan,
+    Stamp, Syncer, UnreadSnapshot, Writer,
 };
 
 use crate::error::OpenError;
@@ -47,13 +47,15 @@ pub(crate) struct Opened {
 pub(crate) struct Wrote {
     /// It wants a spare.
     pub(crate) wants_spare: bool,
-    /// The bytes that a batch may take on disk before the next one needs what is not durable.
+    /// How large the next batch may be without another segment.
     pub(crate) room_bytes: u64,
+    /// What the log has grown by.
+    pub(crate) bytes: u64,
 }
 
 impl Wrote {
-    fn by(writer: &Writer) -> Self {
-        Self { wants_spare: writer.needs_spare(), room_bytes: writer.room_bytes() }
+    fn by(writer: &Writer, appended: Appended) -> Self {
+        Self { wants_spare: writer.needs_spare(), room_bytes: writer.room_bytes(), bytes: appended.bytes }
     }
 }
 
@@ -255,8 +257,8 @@ impl Journal for LocalJournal {
         };
         let unsynced: Vec<_> = unsynced.iter().map(|batch| &batch.buf).collect();
         let mut writer = self.writer.lock();
-        writer.append_beside_sync(&mut batch.buf, &unsynced, stamp, (self.monotonic_ms)())?;
-        Ok(Wrote::by(&writer))
+        let appended = writer.append_beside_sync(&mut batch.buf, &unsynced, stamp, (self.monotonic_ms)())?;
+        Ok(Wrote::by(&writer, appended))
     }
 
     /// A file is synced as a whole, so `upto` is always reached.
@@ -266,8 +268,8 @@ impl Journal for LocalJournal {
 
     fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<Wrote, LogError> {
         let mut writer = self.writer.lock();
-        writer.mark(horolog_wal::Lsn(durable.0), tick, clean)?;
-        Ok(Wrote::by(&writer))
+        let appended = writer.mark(horolog_wal::Lsn(durable.0), tick, clean)?;
+        Ok(Wrote::by(&writer, appended))
     }
 
     fn witness(&self, durable: Lsn) -> Result<(), LogError> {

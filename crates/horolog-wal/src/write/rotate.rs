@@ -10,13 +10,14 @@
 //! - If it is, durable or not, the next segment is the head. It has all records, also those that a sync of the full segment, begun
 //!   before, makes durable later.
 //!
-//! So a record that went along is durable in the one place or in the other, and `Writer::learn` takes care that a later LINK
-//! names no place in the next segment before a sync of *that* one has returned.
+//! So a record that went along becomes durable in the one place or in the other, and a sync vouches for that of its own segment
+//! only. `Writer::learn` takes care of both sides: a later LINK names no place in the next segment before a sync of that one
+//! has returned, and none in the full one after that.
 //!
 //! The log waits for a sync of the full segment all the same, and the LINK names its SEAL, if
 //!
 //! 1. the owner has not given the records that are not durable (`Writer::append`, `Writer::mark`),
-//! 2. the durable part does not end in the full segment: a second rotation during one sync, or
+//! 2. the durable part does not end in the full segment, because no sync of it has returned yet, or
 //! 3. no spare has room for the records and the batch.
 
 use super::spare::{Made, Spare};
@@ -31,12 +32,9 @@ use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::read::Boundary;
 
-/// More than a LINK takes.
-const LINK_BYTES: usize = 64;
-
 impl Writer {
     /// Goes to another segment if a batch of so many bytes does not fit into this one. `unsynced` has the batches behind
-    /// `known`, or nothing.
+    /// `known`, or nothing. Gives the bytes of the first batch of the other segment.
     ///
     /// The next segment is complete and listed before the SEAL is written: a full disk is met while there is still
     /// nothing to undo.
@@ -45,15 +43,16 @@ impl Writer {
         batch_bytes: u64,
         unsynced: &[&BatchBuf],
         known: Lsn,
-    ) -> Result<bool, LogError> {
+    ) -> Result<Option<u64>, LogError> {
         if batch_bytes <= self.room_bytes() {
-            return Ok(false);
+            return Ok(None);
         }
-        match self.first_batch(unsynced, known, batch_bytes) {
+        let first = match self.first_batch(unsynced, known, batch_bytes) {
             Some(mut first) => {
                 let next = self.take_spare(first.disk_bytes() + batch_bytes)?;
                 self.write_seal()?;
                 self.go_on_in(&next, self.durable_end, &mut first)?;
+                first
             }
             None => {
                 let next = self.take_spare(u64::from(BLOCK_LEN) + batch_bytes)?;
@@ -62,11 +61,12 @@ impl Writer {
                     self.shared.sync()?;
                 }
                 self.learn(self.tail);
-                let mut first = self.link_to(self.end(), 0);
+                let mut first = self.link_to(self.end());
                 self.go_on_in(&next, self.end(), &mut first)?;
+                first
             }
-        }
-        Ok(true)
+        };
+        Ok(Some(first.disk_bytes()))
     }
 
     /// A LINK to the end of the durable part and everything behind it; `None` if the log has to wait for a sync.
@@ -78,11 +78,14 @@ impl Writer {
         }
         let records = self.behind_durable(unsynced, known)?;
         let record_bytes = records.iter().map(|batch| batch.len_bytes()).sum();
-        let mut first = self.link_to(end, record_bytes);
+        let mut first = self.link_to(end);
         let needed = first.disk_bytes_with(record_bytes) + batch_bytes;
         let fits = |spare: &Spare| Segment::new(&spare.segment, 0).has_room_for(needed);
-        let waits = !records.is_empty() && !self.spares.iter().any(fits);
-        (!waits && records.iter().all(|batch| first.copy_all(batch))).then_some(first)
+        if !records.is_empty() && !self.spares.iter().any(fits) {
+            return None;
+        }
+        first.reserve(record_bytes);
+        records.iter().all(|batch| first.copy_all(batch)).then_some(first)
     }
 
     /// The batches that are not durable; `None` unless they go up to the tail. An owner who knows less than the log has some
@@ -102,9 +105,8 @@ impl Writer {
         (self.durable.0 + count == self.tail.0).then_some(behind)
     }
 
-    /// A LINK, and room for so many bytes of records.
-    fn link_to(&self, before: Boundary, record_bytes: usize) -> BatchBuf {
-        let mut first = BatchBuf::with_capacity(LINK_BYTES + record_bytes);
+    fn link_to(&self, before: Boundary) -> BatchBuf {
+        let mut first = BatchBuf::new();
         push_link(&mut first, before, self.epoch, LinkReason::Rotated);
         first
     }

@@ -38,7 +38,7 @@ pub struct Stamp {
 /// What an append did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
-    /// The bytes of the batch on disk, padding included.
+    /// The bytes of the batch on disk, padding included, and of what went along to another segment.
     pub bytes: u64,
     /// Whether a new segment was begun for it.
     pub rotated: bool,
@@ -64,7 +64,7 @@ pub struct Writer {
     pub(super) durable: Lsn,
     /// The batch that ends with `durable`: where the log is continued should what follows be lost.
     pub(super) durable_end: Boundary,
-    /// Where batches beyond `durable` end: the only LSNs that may be stamped.
+    /// Where batches end behind `durable_end`: the only LSNs beyond `durable` that may be stamped.
     pub(super) ends: VecDeque<Boundary>,
     pub(super) engine_tick: u64,
     pub(super) now_ms: u64,
@@ -162,7 +162,7 @@ impl Writer {
 
     /// As [`Writer::append`], for an owner who still has the batches behind `stamp.durable_lsn`: `unsynced`, in order, as they were
     /// appended. If the log has to go on in another segment, they go along (`write/rotate.rs`), and a sync that is
-    /// running, however slow, holds nothing up; unless there was a rotation since it began, or no spare has room for them.
+    /// running, however slow, holds nothing up; unless no sync of the full segment has returned yet, or no spare has room for them.
     ///
     /// # Errors
     ///
@@ -180,10 +180,10 @@ impl Writer {
         self.now_ms = self.now_ms.max(now_ms);
         self.learn(stamp.durable_lsn);
         let bytes = batch.disk_bytes();
-        let rotated = self.make_room(bytes, unsynced, stamp.durable_lsn)?;
+        let along = self.make_room(bytes, unsynced, stamp.durable_lsn)?;
         self.engine_tick = self.engine_tick.max(stamp.engine_tick);
         self.write(batch, BatchFlags::NONE)?;
-        Ok(Appended { bytes, rotated })
+        Ok(Appended { bytes: bytes + along.unwrap_or(0), rotated: along.is_some() })
     }
 
     /// Writes an empty batch that says what is durable: the evidence that keeps the last acknowledged batch from rotting
@@ -197,11 +197,11 @@ impl Writer {
         let stamp = Stamp { first_lsn: self.tail.next(), durable_lsn: durable, engine_tick, flags: 0 };
         self.check_stamp(&stamp)?;
         self.learn(durable);
-        let rotated = self.make_room(u64::from(BLOCK_LEN), &[], durable)?;
+        let along = self.make_room(u64::from(BLOCK_LEN), &[], durable)?;
         self.engine_tick = self.engine_tick.max(engine_tick);
         let flags = if clean { BatchFlags::MARK.0 | BatchFlags::CLEAN.0 } else { BatchFlags::MARK.0 };
         self.write(&mut BatchBuf::new(), BatchFlags(flags))?;
-        Ok(Appended { bytes: u64::from(BLOCK_LEN), rotated })
+        Ok(Appended { bytes: u64::from(BLOCK_LEN) + along.unwrap_or(0), rotated: along.is_some() })
     }
 
     /// The last LSN written.
@@ -343,11 +343,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Remembers what is durable. An owner that knows less than the log, after a rotation, takes nothing back. What a rotation
-    /// took along may be durable where it was, and not yet where it is now.
+    /// Remembers what is durable. An owner that knows less than the log, after a rotation, takes nothing back.
+    ///
+    /// A sync vouches for places in the segment that it was of. What a rotation took along may be durable where it was, and not yet
+    /// where it is now. And once the later segment is synced, all that went along is durable there; where it was, nobody
+    /// makes it durable any more.
     pub(super) fn learn(&mut self, durable: Lsn) {
         self.durable = self.durable.max(durable);
         let head = self.shared.durable_head();
+        let left_behind = self.ends.partition_point(|end| end.segment < head);
+        if let Some(along) = self.ends.get(left_behind).filter(|end| left_behind > 0 && end.segment == head) {
+            self.durable = self.durable.max(along.last_lsn);
+            self.ends.drain(..left_behind);
+        }
         let is_durable = |end: &&Boundary| end.last_lsn <= self.durable && end.segment <= head;
         while let Some(end) = self.ends.front().filter(is_durable) {
             self.durable_end = *end;

@@ -145,6 +145,18 @@ fn records_that_no_spare_has_room_for_are_synced_where_they_are() {
     assert_eq!(records(&read(&*disk).unwrap()), rig.model);
 }
 
+/// What a failed sync leaves is healed, and then the power fails.
+fn heal_and_cut(disk: &SimDisk, rig: &mut Rig, remains: u64) {
+    disk.fail_next(Op::Sync, 0, Errno::Io);
+    rig.sync().unwrap_err();
+    let (tail, durable) = (rig.writer.tail(), horolog_wal::Lsn(rig.acked));
+    let mut unsynced: Vec<&mut BatchBuf> = rig.unsynced.iter_mut().collect();
+    rig.syncer = rig.writer.heal(&mut unsynced, durable, 0).unwrap();
+    assert_eq!(rig.writer.tail(), tail);
+    let after = disk.power_cut(&mut keeper(&mut Rng::new(remains)));
+    check(&read(&after).unwrap(), rig.model.clone(), tail.0);
+}
+
 /// The sync of the next segment fails. All that went along is durable where it was, and healing goes on from there.
 #[test]
 fn healing_goes_on_where_the_slow_sync_ended_and_not_where_the_records_went() {
@@ -152,13 +164,44 @@ fn healing_goes_on_where_the_slow_sync_ended_and_not_where_the_records_went() {
         let disk = mem(remains);
         let mut rig = lender(&disk);
         rotate_behind_a_sync_of_all(&mut rig);
-        disk.fail_next(Op::Sync, 0, Errno::Io);
-        rig.sync().unwrap_err();
-        let (tail, durable) = (rig.writer.tail(), horolog_wal::Lsn(rig.acked));
-        let mut unsynced: Vec<&mut BatchBuf> = rig.unsynced.iter_mut().collect();
-        rig.syncer = rig.writer.heal(&mut unsynced, durable, 0).unwrap();
-        assert_eq!(rig.writer.tail(), tail);
-        let after = disk.power_cut(&mut keeper(&mut Rng::new(remains)));
-        check(&read(&after).unwrap(), rig.model, tail.0);
+        heal_and_cut(&disk, &mut rig, remains);
     }
+}
+
+/// A hand has taken a sync, and comes to it when the log has gone on: that makes durable what went along, where it is now, and
+/// nothing where it was.
+#[test]
+fn healing_goes_on_where_the_records_went_if_a_late_sync_was_of_that_segment() {
+    for remains in 0..20 {
+        let disk = mem(remains);
+        let mut rig = lender(&disk);
+        rig.commit();
+        rig.append_bodies(&[vec![1; 100]]).unwrap();
+        let upto = rig.writer.tail().0;
+        rotate(&mut rig, 0);
+        rig.syncer.sync().unwrap();
+        rig.promise(upto);
+        heal_and_cut(&disk, &mut rig, remains);
+    }
+}
+
+/// The same, and what is below the place where the log went on is let go before.
+#[test]
+fn healing_loses_nothing_that_is_needed_when_the_full_segment_was_let_go() {
+    let disk = mem(1);
+    let mut rig = lender(&disk);
+    rig.commit();
+    let begin = horolog_wal::Lsn(rig.acked).next();
+    rig.append_bodies(&[vec![1; 100]]).unwrap();
+    let upto = rig.writer.tail().0;
+    rotate(&mut rig, 0);
+    rig.syncer.sync().unwrap();
+    rig.promise(upto);
+    rig.writer.retire_below(begin).unwrap().carry_out().unwrap();
+    disk.fail_next(Op::Sync, 0, Errno::Io);
+    rig.sync().unwrap_err();
+    let mut unsynced: Vec<&mut BatchBuf> = rig.unsynced.iter_mut().collect();
+    rig.writer.heal(&mut unsynced, horolog_wal::Lsn(upto), 0).unwrap();
+    let view = read(&*disk).unwrap();
+    assert_eq!((view.first_lsn, view.valid), (begin, rig.writer.tail()));
 }

@@ -341,7 +341,9 @@ impl Machine {
     fn offers_sync(&self, now: &Now) -> bool {
         let promised = self.log.wanted_durable > self.durable;
         let overdue = self.log.written_sync_by_ns.is_some_and(|by_ns| by_ns <= now.elapsed_ns);
-        let asked = promised || overdue || self.buffers.is_pressed() || self.would_take_along();
+        // While one is being written nobody knows what room the next one has.
+        let has_no_room = !self.log.writing && self.would_take_along();
+        let asked = promised || overdue || self.buffers.is_pressed() || has_no_room;
         let records = self.written > self.durable && asked;
         self.log.syncing.is_none() && (records || self.log.mark.is_some())
     }
@@ -457,8 +459,7 @@ impl Machine {
     }
 
     fn wrote(&mut self, batch: Batch, lent: VecDeque<Batch>, wrote: Wrote, now: &Now) {
-        let taken_along: u64 = lent.iter().map(|batch| batch.buf.disk_bytes()).sum();
-        self.snapshots.logged(batch.buf.disk_bytes() + taken_along);
+        self.snapshots.logged(wrote.bytes);
         self.log.writing = false;
         self.log.last_write_ns = now.elapsed_ns;
         self.log.heard(wrote);

@@ -236,6 +236,9 @@ impl Taste {
             self.halt(steps);
             return self.crash(steps);
         }
+        if matches!(class, Class::Sync | Class::Write) && self.one_in(4) {
+            self.overtake(steps);
+        }
         steps.extend(self.fault(class));
         let needs_a_crash = [Class::Crash, Class::Damage, Class::Read, Class::Opening, Class::Lock];
         if needs_a_crash.contains(&class) {
@@ -339,7 +342,10 @@ impl Taste {
         steps.push(Step::Keep {});
         steps.push(Step::After { ms: self.ahead(), bytes: self.bytes(), within: 0 });
         steps.extend([Step::Take { hand: 1 }, Step::Perform { nth: 0 }, Step::Report { nth: 0 }]);
-        steps.extend([Step::Take { hand: 0 }, Step::Begin {}]);
+        steps.push(Step::Take { hand: 0 });
+        if !self.one_in(3) {
+            steps.push(Step::Begin {});
+        }
         for _ in 0..1 + self.number(6) {
             steps.push(Step::After { ms: self.ahead(), bytes: 4_000, within: 1 + self.number(100) });
             steps.extend(written);

@@ -22,7 +22,7 @@ impl SlowJournal {
         Self { inner, begun: Mutex::default() }
     }
 
-    /// The next [`Journal::sync`] is under way, if it was not already: it covers what is written by now.
+    /// The next [`Journal::sync`] is under way, if it was not already: it is of the segment that is written now.
     pub(crate) fn begin_sync(&self) {
         self.begun.lock().get_or_insert_with(|| self.inner.syncer().begin());
     }

@@ -123,6 +123,9 @@ impl Log {
     fn sync(&self) {
         let upto = self.written.load(Ordering::Acquire);
         self.turn.sync().expect("nothing fails");
+        if self.turn.durable_head() < 2 {
+            assert!((1..=upto).all(|it| self.full.has_durable(it)), "a LINK may name it there");
+        }
         for record in 1..=upto {
             assert!(self.survives(record), "{record} of {upto}");
         }
