@@ -278,6 +278,28 @@ fn timers_are_handed_out_while_the_log_goes_on_in_another_segment_and_a_sync_doe
     slow.open(&held_up);
 }
 
+/// Who was told that it is not known can ask again, and is told what came of it.
+#[test]
+fn a_ticket_that_could_not_say_is_waited_on_again_when_the_log_is_healed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = Arc::new(SimDisk::new(1));
+    let engine = Engine::open_storage(disk.clone(), dir.path(), &Options::new()).expect("an engine");
+    engine.schedule(Timer::after(HOUR)).expect("durable");
+    disk.inject(Fault::Refused(Op::Sync, Errno::Io), Trigger::after(0).for_ever());
+    let ticket = engine.submit(Timer::after(HOUR)).expect("room");
+    assert!(ticket.wait().is_err());
+    assert!(ticket.wait_timeout(LONG).expect("it is known at once").is_err());
+    disk.clear_faults();
+    // A spare may be on its way, and is waited for.
+    while let Err(error) = engine.heal() {
+        assert!(matches!(error, HealError::InFlight), "{error:?}");
+        std::thread::yield_now();
+    }
+    let id = ticket.wait().expect("durable");
+    assert!(engine.get(id).is_some());
+    engine.shutdown(Duration::ZERO).expect("in order");
+}
+
 /// A directory of a million timers takes a while to read.
 #[test]
 fn a_backup_that_cannot_be_read_is_not_tried_again_and_again() {
