@@ -2,7 +2,7 @@
 //!
 //! The same bytes each time. Headers and records are real ones, for the decoders; the other targets make sense of
 //! any bytes, so theirs are numbers from a fixed seed, long enough for a history. For directories there are histories besides
-//! that make snapshots and let the log before them go, which numbers rarely do.
+//! that make snapshots and let the log before them go, or go on in another segment during a sync, which numbers rarely do.
 
 use std::fs;
 use std::io;
@@ -28,6 +28,7 @@ fn main() -> io::Result<()> {
         let folder = fresh(&corpus, target)?;
         numbers(&folder, 24, 400)?;
         snapshots(&folder)?;
+        overtaken(&folder)?;
     }
     numbers(&fresh(&corpus, "segment_reader")?, 24, 1_500)?;
     numbers(&fresh(&corpus, "wheel_ops")?, 12, 800)
@@ -58,36 +59,67 @@ fn numbers(folder: &Path, files: usize, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Histories with five snapshots, in the layout that `arbitrary` gives their steps: a count, and of each step its variant, as
-/// the place of a number among all u32, and its fields. Behind them one damage of each kind.
-fn snapshots(folder: &Path) -> io::Result<()> {
-    const STEPS: u32 = 11;
-    const DAMAGES: u32 = 13;
-    let variant = |nth: u32, of: u32| {
-        let place = (u64::from(nth) << 32).div_ceil(u64::from(of));
-        u32::try_from(place).unwrap_or(u32::MAX).to_le_bytes()
-    };
-    let put = |len: u16| [&variant(0, STEPS)[..], &[0], &len.to_le_bytes()].concat();
-    let sync = variant(3, STEPS).to_vec();
-    let snapshot =
-        |between: u8, retires: bool| [&variant(7, STEPS)[..], &[between, u8::from(retires)]].concat();
-    let ends = [
-        Vec::new(),
-        variant(8, STEPS).to_vec(),
-        [&variant(9, STEPS)[..], &[0x55; 8]].concat(),
-        [&variant(10, STEPS)[..], &[7]].concat(),
-    ];
-    for (damage, end) in (0..DAMAGES).zip(ends.iter().cycle()) {
-        let rounds =
-            (0..5).flat_map(|round| [put(4_000), put(100), sync.clone(), snapshot(round, round != 1)]);
-        let steps: Vec<_> =
-            rounds.chain([end.clone(), put(10), snapshot(1, true)]).filter(|step| !step.is_empty()).collect();
+/// Of how many.
+const STEPS: u32 = 13;
+const DAMAGES: u32 = 13;
+
+/// The layout that `arbitrary` gives an enum: the place of its variant among all u32, and then its fields.
+fn variant(nth: u32, of: u32, fields: &[u8]) -> Vec<u8> {
+    let place = (u64::from(nth) << 32).div_ceil(u64::from(of));
+    [&u32::try_from(place).unwrap_or(u32::MAX).to_le_bytes(), fields].concat()
+}
+
+fn put(len: u16) -> Vec<u8> {
+    let [low, high] = len.to_le_bytes();
+    variant(0, STEPS, &[0, low, high])
+}
+
+fn step(nth: u32, fields: &[u8]) -> Vec<u8> {
+    variant(nth, STEPS, fields)
+}
+
+const SYNC: u32 = 3;
+const SYNC_BEGINS: u32 = 4;
+const SYNC_ENDS: u32 = 5;
+const SPARE: u32 = 7;
+const SNAPSHOT: u32 = 9;
+
+/// How a history can go on in the end: not at all, killed, a power cut, a disk that halts.
+fn ends() -> [Vec<Vec<u8>>; 4] {
+    [Vec::new(), vec![step(10, &[])], vec![step(11, &[0x55; 8])], vec![step(12, &[7])]]
+}
+
+/// A history for each damage, with one of that kind behind it. In front stands how many steps there are.
+fn histories(folder: &Path, name: &str, steps_with: impl Fn(Vec<Vec<u8>>) -> Vec<Vec<u8>>) -> io::Result<()> {
+    for (damage, end) in (0..DAMAGES).zip(ends().into_iter().cycle()) {
+        let steps = steps_with(end);
         let count = u8::try_from(steps.len()).unwrap_or(u8::MAX);
-        let fields = [3, 5, 17, 1, 0, 0, 0];
-        let input = [&[count][..], &steps.concat(), &[1], &variant(damage, DAMAGES), &fields].concat();
-        fs::write(folder.join(format!("snapshots-{damage:02}")), input)?;
+        let damage_fields = [3, 5, 17, 1, 0, 0, 0];
+        let input = [&[count][..], &steps.concat(), &[1], &variant(damage, DAMAGES, &damage_fields)].concat();
+        fs::write(folder.join(format!("{name}-{damage:02}")), input)?;
     }
     Ok(())
+}
+
+/// Histories with five snapshots.
+fn snapshots(folder: &Path) -> io::Result<()> {
+    let snapshot = |between: u8, retires: bool| step(SNAPSHOT, &[between, u8::from(retires)]);
+    histories(folder, "snapshots", |end| {
+        let rounds =
+            (0..5).flat_map(|round| [put(4_000), put(100), step(SYNC, &[]), snapshot(round, round != 1)]);
+        rounds.chain(end).chain([put(10), snapshot(1, true)]).collect()
+    })
+}
+
+/// Histories in which the log goes on in the next segment while a sync of the one before is under way.
+fn overtaken(folder: &Path) -> io::Result<()> {
+    let begins = || step(SYNC_BEGINS, &[]);
+    histories(folder, "overtaken", |end| {
+        let rounds = (0..3).flat_map(|_| {
+            [step(SPARE, &[]), put(100), step(SYNC, &[]), put(4_000), begins(), put(8_000), put(8_000)]
+        });
+        rounds.chain(end).chain([step(SYNC_ENDS, &[])]).collect()
+    })
 }
 
 /// The layout that `arbitrary` gives the target's input: which decoder, the place, the bytes.

@@ -20,12 +20,11 @@ use crc32fast::Hasher;
 use horolog_sim::SimDisk;
 use horolog_wal::{
     BATCH_HEADER_LEN, BatchBuf, BatchFlags, BatchHeader, Context, Link, LinkReason, Listed, LogError,
-    LogOptions, LogView, Lsn, Meta, MetaState, Seal, SegmentHeader, Stamp, Syncer, Writer, open_writer,
-    read_log,
+    LogOptions, LogView, Lsn, Meta, MetaState, Seal, SegmentHeader, open_writer, read_log,
 };
 use libfuzzer_sys::fuzz_target;
 use rig::damage::Damage;
-use rig::{BLOCK, List};
+use rig::{BLOCK, List, Log};
 
 const CODEC: u16 = 7;
 
@@ -85,8 +84,8 @@ fn go_on(disk: Arc<SimDisk>, view: &LogView<'_>) -> Result<(), LogError> {
     let mut model = records(view);
     let (writer, syncer) = open_writer(disk.clone(), view, &options(), 0)?;
     assert_eq!(writer.tail(), view.valid);
-    let mut life = Life { writer, syncer, acked: view.valid.0 };
-    life.append(&mut model, &[5])?;
+    let mut life = Log::new(writer, syncer);
+    append(&mut life, &mut model, &[5])?;
     life.sync()?;
     let again = read_log(&*disk, &options()).expect("a log that was just written");
     assert_eq!(records(&again), model);
@@ -359,6 +358,9 @@ enum Step {
         len: u16,
     },
     Sync,
+    /// A sync is under way, and what follows overtakes it.
+    SyncBegins,
+    SyncEnds,
     Mark {
         clean: bool,
     },
@@ -373,38 +375,16 @@ enum Step {
     Kill,
 }
 
-/// A writer of the log, and what it has promised.
-struct Life {
-    writer: Writer,
-    syncer: Syncer,
-    acked: u64,
-}
-
-impl Life {
-    fn append(&mut self, model: &mut Records, lens: &[usize]) -> Result<(), LogError> {
-        let stamp = Stamp {
-            first_lsn: self.writer.tail().next(),
-            durable_lsn: Lsn(self.acked),
-            engine_tick: self.writer.tail().0,
-            flags: 0,
-        };
-        let mut batch = BatchBuf::new();
-        for len in lens {
-            let number = model.len() as u64;
-            let (kind, flags) = ((number % 0x80) as u8, (number / 3) as u8);
-            let body: Vec<u8> = number.to_le_bytes().into_iter().cycle().take(*len).collect();
-            batch.push(kind, flags, |out| out.extend_from_slice(&body));
-            model.push((kind, flags, body));
-        }
-        self.writer.append(&mut batch, stamp, 20_000 * stamp.first_lsn.0).map(|_| ())
+fn append(log: &mut Log, model: &mut Records, lens: &[usize]) -> Result<(), LogError> {
+    let mut batch = BatchBuf::new();
+    for len in lens {
+        let number = model.len() as u64;
+        let (kind, flags) = ((number % 0x80) as u8, (number / 3) as u8);
+        let body: Vec<u8> = number.to_le_bytes().into_iter().cycle().take(*len).collect();
+        batch.push(kind, flags, |out| out.extend_from_slice(&body));
+        model.push((kind, flags, body));
     }
-
-    fn sync(&mut self) -> Result<(), LogError> {
-        let upto = self.writer.tail();
-        self.syncer.sync()?;
-        self.acked = upto.0;
-        Ok(())
-    }
+    log.append(batch)
 }
 
 /// A log over its lives.
@@ -414,7 +394,7 @@ struct History {
     model: Records,
     /// What was promised, in this life and those before.
     acked: u64,
-    life: Option<Life>,
+    life: Option<Log>,
 }
 
 impl History {
@@ -435,7 +415,7 @@ impl History {
         if let Ok((writer, syncer)) = open_writer(disk.clone(), &view, &options(), 0) {
             assert_eq!(writer.tail(), Lsn(self.model.len() as u64));
             self.acked = self.model.len() as u64;
-            self.life = Some(Life { writer, syncer, acked: self.acked });
+            self.life = Some(Log::new(writer, syncer));
         }
     }
 
@@ -443,25 +423,30 @@ impl History {
         let lens = |count: u8, len: u16| vec![usize::from(len % 9_000); usize::from(count % 4) + 1];
         let Some(life) = &mut self.life else { return self.power_cut(0x5555_5555_5555_5555) };
         let outcome = match step {
-            Step::Append { count, len } => life.append(&mut self.model, &lens(count, len)),
+            Step::Append { count, len } => append(life, &mut self.model, &lens(count, len)),
             Step::Commit { count, len } => {
-                life.append(&mut self.model, &lens(count, len)).and_then(|()| life.sync())
+                append(life, &mut self.model, &lens(count, len)).and_then(|()| life.sync())
             }
             Step::Sync => life.sync(),
-            Step::Mark { clean } => life.writer.mark(Lsn(life.acked), 0, clean).map(|_| ()),
-            Step::Spare => rig::offer_spare(&mut life.writer),
+            Step::SyncBegins => {
+                life.begin_sync();
+                Ok(())
+            }
+            Step::SyncEnds => life.end_sync(),
+            Step::Mark { clean } => life.writer.mark(life.acked, 0, clean).map(|_| ()),
+            Step::Spare => life.offer_spare(),
             Step::HaltAfter { changes } => {
                 self.disk.halt_after(u64::from(changes % 32));
                 Ok(())
             }
             Step::PowerCut { kept } => return self.power_cut(kept),
             Step::Kill => {
-                self.acked = self.acked.max(life.acked);
+                self.acked = self.acked.max(life.acked.0);
                 self.disk = Arc::new(self.disk.process_kill());
                 return self.open();
             }
         };
-        self.acked = self.acked.max(life.acked);
+        self.acked = self.acked.max(life.acked.0);
         // The disk has halted, or a record did not fit: a new life either way.
         if outcome.is_err() {
             self.life = None;
@@ -469,7 +454,7 @@ impl History {
     }
 
     fn power_cut(&mut self, kept: u64) {
-        self.acked = self.life.take().map_or(self.acked, |life| life.acked.max(self.acked));
+        self.acked = self.life.take().map_or(self.acked, |life| life.acked.0.max(self.acked));
         self.disk = rig::power_cut(&self.disk, kept);
         self.open();
     }
@@ -484,7 +469,7 @@ fn damaged(steps: &[Step], damage: &[Damage]) {
     }
     // What was handed to a disk that has halted is not on it.
     history.disk = Arc::new(history.disk.process_kill());
-    history.acked = history.life.take().map_or(history.acked, |life| life.acked.max(history.acked));
+    history.acked = history.life.take().map_or(history.acked, |life| life.acked.0.max(history.acked));
     history.check(&history.disk.clone());
 
     for damage in damage {

@@ -13,10 +13,10 @@ use horolog_state::{
     Cancel, ClockReading, Deliver, DueTime, Epoch, Lsn, Put, Record, State, Tick, TickLen, Timeline, TimerId,
     codec,
 };
-use horolog_wal::{BatchBuf, LogError, LogView, SnapshotFile, Stamp, Syncer, Writer, open_writer};
+use horolog_wal::{BatchBuf, LogError, LogView, SnapshotFile, open_writer};
 
 use crate::rig::damage::Damage;
-use crate::rig::{self, List, options};
+use crate::rig::{self, List, Log, options};
 
 /// What happens to the directory before it is damaged.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -29,6 +29,10 @@ pub(crate) enum Step {
     Deliver { slot: u8 },
     /// What was written is synced.
     Sync,
+    /// A sync is under way, and what follows overtakes it.
+    SyncBegins,
+    /// It returns.
+    SyncEnds,
     /// The log says what is durable.
     Mark { clean: bool },
     /// The next segment is prepared.
@@ -47,13 +51,31 @@ pub(crate) enum Step {
 
 /// A process that has the directory open.
 struct Life {
-    writer: Writer,
-    syncer: Syncer,
+    log: Log,
     state: State,
-    /// Of the last record that was synced.
-    acked: u64,
-    /// Ended, and to be free when that is durable.
-    ended: Vec<TimerId>,
+    /// Ended by this record, and to be free when that is durable.
+    ended: Vec<(u64, TimerId)>,
+}
+
+impl Life {
+    fn sync(&mut self) -> Result<(), LogError> {
+        self.log.sync()?;
+        self.free();
+        Ok(())
+    }
+
+    fn end_sync(&mut self) -> Result<(), LogError> {
+        self.log.end_sync()?;
+        self.free();
+        Ok(())
+    }
+
+    fn free(&mut self) {
+        let durable = self.log.acked.0;
+        for (_, id) in self.ended.extract_if(.., |(lsn, _)| *lsn <= durable) {
+            self.state.free(id);
+        }
+    }
 }
 
 /// A directory and everything that was ever done to it.
@@ -131,19 +153,19 @@ impl History {
         self.settle(&found.log);
         let Ok((writer, syncer)) = open_writer(disk.clone(), &found.log, &options(), 0) else { return };
         let acked = found.log.valid.0;
-        self.life = Some(Life { writer, syncer, state: found.state, acked, ended: Vec::new() });
+        self.life = Some(Life { log: Log::new(writer, syncer), state: found.state, ended: Vec::new() });
         self.epochs += 1;
         let generation_floor = if acked == 0 { 1_000 } else { 0 };
         let (tick_len, reading) = (TickLen::MILLISECOND, ClockReading::default());
         let epoch = Epoch { epoch: 1_000 * self.epochs, tick_len, generation_floor, reading };
-        let _ = self.write(&[Record::Epoch(epoch)]).and_then(|()| self.sync());
+        let _ =
+            self.write(&[Record::Epoch(epoch)]).and_then(|()| self.life.as_mut().map_or(Ok(()), Life::sync));
     }
 
     /// The records are given out and written, in one batch.
     fn write(&mut self, records: &[Record<'_>]) -> Result<(), LogError> {
         let Some(life) = &mut self.life else { return Ok(()) };
-        let first_lsn = life.writer.tail().next();
-        let (mut batch, mut lsn) = (BatchBuf::new(), Lsn(first_lsn.0));
+        let (mut batch, mut lsn) = (BatchBuf::new(), Lsn(life.log.writer.tail().next().0));
         for record in records {
             let mut body = Vec::new();
             codec::encode(record, &mut body);
@@ -153,43 +175,29 @@ impl History {
             self.records.push(written);
             self.ids.extend(record.timer());
             let effect = life.state.apply(lsn, record).expect("it was made to fit");
-            life.ended.extend(record.timer().filter(|_| effect.free));
+            life.ended.extend(record.timer().filter(|_| effect.free).map(|id| (lsn.0, id)));
             lsn = lsn.next();
         }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let stamp = Stamp {
-            first_lsn,
-            durable_lsn: horolog_wal::Lsn(life.acked),
-            engine_tick: first_lsn.0,
-            flags: 0,
-        };
-        life.writer.append(&mut batch, stamp, 20_000 * first_lsn.0).map(|_| ())
-    }
-
-    fn sync(&mut self) -> Result<(), LogError> {
-        let Some(life) = &mut self.life else { return Ok(()) };
-        life.syncer.sync()?;
-        life.acked = life.writer.tail().0;
-        for id in life.ended.drain(..) {
-            life.state.free(id);
-        }
-        Ok(())
+        if batch.is_empty() { Ok(()) } else { life.log.append(batch) }
     }
 
     fn take(&mut self, step: Step) {
         let Some(life) = &mut self.life else { return self.power_cut(0x5555_5555_5555_5555) };
-        let acked = horolog_wal::Lsn(life.acked);
+        let acked = life.log.acked;
         let outcome = match step {
             Step::Put { count, len } => self.put(count % 4 + 1, usize::from(len % 9_000)),
             Step::Cancel { slots } => self.cancel(slots),
             Step::Deliver { slot } => self.deliver(slot),
-            Step::Sync => self.sync(),
-            Step::Mark { clean } => life.writer.mark(acked, 0, clean).and_then(|_| life.syncer.sync()),
-            Step::Witness => life.syncer.witness(acked),
+            Step::Sync => life.sync(),
+            Step::SyncBegins => {
+                life.log.begin_sync();
+                Ok(())
+            }
+            Step::SyncEnds => life.end_sync(),
+            Step::Mark { clean } => life.log.writer.mark(acked, 0, clean).and_then(|_| life.sync()),
+            Step::Witness => life.log.syncer.witness(acked),
             Step::Snapshot { between, retires } => self.snapshot(between % 3, retires),
-            Step::Spare => rig::offer_spare(&mut life.writer),
+            Step::Spare => life.log.offer_spare(),
             Step::HaltAfter { changes } => {
                 self.disk.halt_after(u64::from(changes % 32));
                 Ok(())
@@ -209,8 +217,8 @@ impl History {
     fn put(&mut self, count: u8, len: usize) -> Result<(), LogError> {
         let Some(life) = &mut self.life else { return Ok(()) };
         let ids: Vec<TimerId> = (0..count).filter_map(|_| life.state.slab_mut().reserve()).collect();
-        let due = DueTime { timeline: Timeline::Civil, tick: Tick(life.writer.tail().0) };
-        let payload = vec![life.writer.tail().0 as u8; len];
+        let due = DueTime { timeline: Timeline::Civil, tick: Tick(life.log.writer.tail().0) };
+        let payload = vec![life.log.writer.tail().0 as u8; len];
         let put = |id| Record::Put(Put { id, due, terms: None, payload: payload.as_slice().into() });
         self.write(&ids.into_iter().map(put).collect::<Vec<_>>())
     }
@@ -237,7 +245,7 @@ impl History {
     fn snapshot(&mut self, between: u8, retires: bool) -> Result<(), LogError> {
         let Some(life) = &mut self.life else { return Ok(()) };
         let mut walk = SnapshotWalk::new(&life.state);
-        let mut file = life.writer.plan_snapshot(horolog_wal::Lsn(walk.begin().0)).create()?;
+        let mut file = life.log.writer.plan_snapshot(horolog_wal::Lsn(walk.begin().0)).create()?;
         loop {
             let Some(life) = &mut self.life else { return Ok(()) };
             let mut buffer = vec![0; SnapshotFile::FRAME_LEN];
@@ -250,12 +258,12 @@ impl History {
             }
         }
         let sealed = file.seal(horolog_wal::Lsn(walk.end().expect("it ended").0))?;
-        self.sync()?;
         let Some(life) = &mut self.life else { return Ok(()) };
-        let below = sealed.publish(horolog_wal::Lsn(life.acked))?;
-        if let Some(plan) = life.writer.retire_below(below).filter(|_| retires) {
+        life.sync()?;
+        let below = sealed.publish(life.log.acked)?;
+        if let Some(plan) = life.log.writer.retire_below(below).filter(|_| retires) {
             let retired = plan.carry_out()?;
-            life.writer.offer_retired(retired);
+            life.log.writer.offer_retired(retired);
         }
         Ok(())
     }
