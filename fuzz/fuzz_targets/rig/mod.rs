@@ -52,10 +52,7 @@ impl Log {
         let first_lsn = self.writer.tail().next();
         let stamp = Stamp { first_lsn, durable_lsn: self.acked, engine_tick: first_lsn.0, flags: 0 };
         let unsynced: Vec<_> = self.unsynced.iter().collect();
-        let a = self.writer.append_beside_sync(&mut batch, &unsynced, stamp, 20_000 * first_lsn.0)?;
-        if a.rotated {
-            eprintln!("ROTATED overtaken {:?}", self.under_way.as_ref().map(|x| x.1.is_overtaken()));
-        }
+        self.writer.append_beside_sync(&mut batch, &unsynced, stamp, 20_000 * first_lsn.0)?;
         self.unsynced.push(batch);
         Ok(())
     }
