@@ -1,4 +1,4 @@
-//! What the documents say about tests is true: each test that they name is there.
+//! What the documents say about tests is true: each test that they name is there, and so is each file.
 #![expect(
     clippy::expect_used,
     clippy::disallowed_methods,
@@ -9,17 +9,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// Files of a kind in a folder of the repository.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let entries = read_dir(repository.join(folder)).expect("the folder is there");
+    let entries = read_dir(repository().join(folder)).expect("the folder is there");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
 }
 
+/// The folders with pages.
+const FOLDERS: [&str; 3] = [".", "docs", "docs/decisions"];
+
+fn pages_in(folder: &str) -> Vec<String> {
+    files(folder, "md").into_iter().map(|path| read_to_string(path).expect("a page of text")).collect()
+}
+
 fn pages() -> Vec<String> {
-    let paths = [".", "docs", "docs/decisions"].iter().flat_map(|folder| files(folder, "md"));
-    paths.map(|path| read_to_string(path).expect("a page of text")).collect()
+    FOLDERS.iter().flat_map(|folder| pages_in(folder)).collect()
 }
 
 /// What stands between backticks, each with the words before it.
@@ -105,5 +114,48 @@ fn a_name_that_is_wrong_is_noticed() {
         let page = planted.to_owned();
         let found = faults(&[pages(), vec![page]].concat());
         assert_eq!(found.len(), faults(&pages()).len() + 1, "{planted}: {found:?}");
+    }
+}
+
+/// The folders of the repository that hold what pages speak of.
+const ROOTS: [&str; 7] = [".ci/", "benches/", "crates/", "docs/", "examples/", "fuzz/", "tests/"];
+
+/// A file or folder of the repository, as a page names it between backticks: no pattern, and nothing that a build makes.
+fn named_path(span: &str) -> Option<&str> {
+    let is_path = ROOTS.iter().any(|root| span.starts_with(root)) && !span.contains(['<', '*', ' ', '{']);
+    is_path.then_some(span)
+}
+
+/// What `](` opens, without the place in the page; nothing for another site.
+fn linked_path(link: &str) -> Option<&str> {
+    let path = link.split(')').next()?.split('#').next()?;
+    (!path.is_empty() && !path.contains("://")).then_some(path)
+}
+
+/// The paths in a page of `folder` that lead nowhere.
+fn dead_paths(folder: &str, page: &str) -> Vec<String> {
+    let named = spans(page).filter_map(|(_, span)| named_path(span)).map(|path| repository().join(path));
+    let links = page.split("](").skip(1).filter_map(linked_path);
+    let linked = links.map(|path| repository().join(folder).join(path));
+    named.chain(linked).filter(|path| !path.exists()).map(|path| path.display().to_string()).collect()
+}
+
+#[test]
+fn every_file_that_the_documents_name_is_there() {
+    let pages =
+        FOLDERS.iter().flat_map(|folder| pages_in(folder).into_iter().map(move |page| (*folder, page)));
+    let dead: Vec<_> = pages.flat_map(|(folder, page)| dead_paths(folder, &page)).collect();
+    assert_eq!(dead, [""; 0]);
+}
+
+#[test]
+fn a_path_that_leads_nowhere_is_noticed() {
+    for planted in ["`crates/horolog-wal/src/gone.rs`", "[a page](gone.md#place)", "[up](../gone)"] {
+        assert_eq!(dead_paths("docs", planted).len(), 1, "{planted}");
+    }
+    for sound in
+        ["`docs/format.md`", "[a page](format.md#place)", "`tests/it/<file>.rs`", "[a](https://b.c/d)"]
+    {
+        assert_eq!(dead_paths("docs", sound), [""; 0], "{sound}");
     }
 }

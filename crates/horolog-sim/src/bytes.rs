@@ -8,7 +8,6 @@ use horolog_storage::StorageError;
 use crate::effect::Effect;
 use crate::fault::{Errno, Fault, Lot, SyncFailure};
 use crate::image::{BLOCK_LEN, Image, LEN_MAX, SECTOR_LEN, index};
-use crate::inode::Inode;
 use crate::names::FileId;
 use crate::state::{State, path};
 use crate::trace::Call;
@@ -184,7 +183,8 @@ impl State {
                 (SyncFailure::MarkedClean, Errno::Io)
             }
             Lot::Met(_) | Lot::Clear => {
-                self.change(file, Inode::make_durable);
+                let upto = self.sync_covers.take().unwrap_or(self.ordinal);
+                self.change(file, |inode| inode.make_durable(upto));
                 return Ok(());
             }
         };

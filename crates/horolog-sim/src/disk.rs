@@ -231,6 +231,21 @@ impl SimDisk {
         self.state().capacity = bytes;
     }
 
+    /// The place of the last change that waits to be durable, among all of this disk.
+    #[must_use]
+    pub fn last_change(&self) -> u64 {
+        self.state().ordinal
+    }
+
+    /// Does what makes one sync, as if that had begun right after the change `begun` ([`SimDisk::last_change`]) and took so
+    /// long: what was written later is not covered by it.
+    pub fn with_slow_sync<T>(&self, begun: u64, act: impl FnOnce() -> T) -> T {
+        self.state().sync_covers = Some(begun);
+        let done = act();
+        self.state().sync_covers = None;
+        done
+    }
+
     /// What all files take.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {

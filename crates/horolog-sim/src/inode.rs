@@ -11,7 +11,7 @@
 //! - I7: without a size that waits, the medium's image is as long as the cache's.
 //! - I8: what cannot be read from the cache cannot be read from the medium.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
@@ -79,6 +79,16 @@ impl Version {
 
     fn waits(&self) -> bool {
         self.place != Place::Abandoned
+    }
+
+    fn is_covered(&self, upto: u64) -> bool {
+        self.waits() && self.ordinal <= upto
+    }
+}
+
+impl Size {
+    fn is_covered(&self, upto: u64) -> bool {
+        !self.abandoned && self.ordinal <= upto
     }
 }
 
@@ -172,17 +182,21 @@ impl Inode {
         last
     }
 
-    /// A sync that works: whatever waits and was not given up goes to the device and to the medium.
-    pub(crate) fn make_durable(&mut self) {
-        let sizes = self.sizes.iter().filter(|size| !size.abandoned).map(|size| size.to);
-        let ends = self.versions.iter().filter(|it| it.waits()).map(|it| (it.sector + 1) * SECTOR_LEN as u64);
+    /// A sync that works, of what was written up to `upto`: whatever waits of that and was not given up goes to the device and to
+    /// the medium.
+    pub(crate) fn make_durable(&mut self, upto: u64) {
+        let sizes = self.sizes.iter().filter(|size| size.is_covered(upto)).map(|size| size.to);
+        let covered = self.versions.iter().filter(|it| it.is_covered(upto));
+        let ends = covered.map(|it| (it.sector + 1) * SECTOR_LEN as u64);
         let Some(len) = sizes.chain(ends.map(|end| end.min(self.cache.len()))).max() else { return };
         self.before = self.medium.clone();
         self.medium.grow(len);
-        if self.versions.iter().all(Version::waits) && self.sizes.iter().all(|size| !size.abandoned) {
+        if self.versions.iter().all(|it| it.is_covered(upto))
+            && self.sizes.iter().all(|size| size.is_covered(upto))
+        {
             self.flush_blocks();
         } else {
-            self.flush_sectors();
+            self.flush_sectors(upto);
         }
         let len = self.medium.len();
         self.sizes.retain(|size| size.to > len);
@@ -201,16 +215,18 @@ impl Inode {
         }
     }
 
-    /// With given-up sectors between them, each sector goes by itself. One that is durable now is no longer in doubt.
-    fn flush_sectors(&mut self) {
-        let synced: BTreeSet<_> = self.versions.iter().filter(|it| it.waits()).map(|it| it.sector).collect();
-        for &sector in &synced {
+    /// With given-up or later sectors between them, each sector goes by itself. One that is durable now is no longer in doubt.
+    fn flush_sectors(&mut self, upto: u64) {
+        let covered = self.versions.iter().filter(|it| it.is_covered(upto));
+        let synced: BTreeMap<_, _> = covered.map(|it| (it.sector, it.clone())).collect();
+        self.versions.retain(|it| synced.get(&it.sector).is_none_or(|last| it.ordinal > last.ordinal));
+        for (&sector, last) in &synced {
             self.rotten.remove(&sector);
-            let bytes = self.cache.sector(sector);
-            self.device.put_sector(sector, &bytes);
-            self.medium.put_sector(sector, &bytes);
+            self.medium.put_sector(sector, last.bytes());
+            let handed = |it: &&Version| it.sector == sector && it.place == Place::Handed;
+            let shown = self.versions.iter().rfind(handed).unwrap_or(last);
+            self.device.put_sector(sector, shown.bytes());
         }
-        self.versions.retain(|it| !synced.contains(&it.sector));
     }
 
     /// A sync that fails: the pages are marked clean, and what was on its way may have arrived or not.

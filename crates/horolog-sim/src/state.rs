@@ -42,7 +42,9 @@ pub(crate) struct State {
     freed: Vec<Image>,
     next_file: u64,
     /// Of the last call that made something pending.
-    ordinal: u64,
+    pub(crate) ordinal: u64,
+    /// The next sync that works answers for what was written up to here, and not for what came later.
+    pub(crate) sync_covers: Option<u64>,
     pub(crate) random: Rng,
     pub(crate) capacity: Option<u64>,
     pub(crate) plan: Plan,
@@ -68,6 +70,7 @@ impl State {
             freed: Vec::new(),
             next_file: 0,
             ordinal: 0,
+            sync_covers: None,
             random: Rng::new(seed),
             capacity: None,
             plan: Plan::default(),

@@ -60,6 +60,12 @@ pub enum Bug {
     LinkUnchecked,
     /// A batch may be written that is too large to be read (etcd#14025).
     LimitReadOnly,
+    /// A snapshot is loaded without a look at its checksums (bitcask#212).
+    SnapshotUnchecked,
+    /// A segment counts as durable once it is begun, so that the one before it is let go too early (SQLite, 2010 to 2026).
+    BegunIsDurable,
+    /// A sync that began in the full segment vouches for what went along to the next one (this log, while it was made).
+    SyncVouchesElsewhere,
     /// A length is used before anything is compared with it, and the program panics (tikv#17325).
     LengthBelieved,
     /// Who waits for the sync of another is not told that it failed (okaywal).
@@ -68,7 +74,7 @@ pub enum Bug {
 
 impl Bug {
     /// All that a log with one thread can have; the others are for the loom models.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::TornTailRefused,
         Self::GapRefused,
         Self::NameNotSynced,
@@ -95,6 +101,9 @@ impl Bug {
         Self::HoleSkipped,
         Self::LinkUnchecked,
         Self::LimitReadOnly,
+        Self::SnapshotUnchecked,
+        Self::BegunIsDurable,
+        Self::SyncVouchesElsewhere,
         Self::LengthBelieved,
     ];
 }

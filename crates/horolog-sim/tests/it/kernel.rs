@@ -181,3 +181,28 @@ fn files_and_disks_can_be_used_from_any_thread() {
     assert_eq!(disk.bytes("a").unwrap(), [0, 1, 2, 3]);
     disk.check().unwrap();
 }
+
+/// Two sectors are written before a sync begins; then, before it returns, one of them again, and a third behind the end.
+#[test]
+fn a_slow_sync_covers_what_was_written_before_it_began_and_nothing_later() {
+    for handed in [false, true] {
+        let disk = SimDisk::new(1);
+        let file = disk.create("a").unwrap();
+        disk.sync_dir().unwrap();
+        file.write_at(&[1; 1024], 0).unwrap();
+        let begun = disk.last_change();
+        file.write_at(&[2; 512], 512).unwrap();
+        file.write_at(&[3; 512], 1024).unwrap();
+        if handed {
+            disk.write_back(&mut |_| true);
+        }
+        disk.with_slow_sync(begun, || file.sync()).unwrap();
+        disk.check().unwrap();
+        assert_eq!(disk.medium_bytes("a").unwrap(), [1; 1024], "and no more");
+        assert_eq!(disk.bytes("a").unwrap(), [[1; 512], [2; 512], [3; 512]].concat());
+        assert_eq!(disk.pending().len(), 3, "two sectors, and the size");
+        file.sync().unwrap();
+        disk.check().unwrap();
+        assert_eq!(disk.medium_bytes("a"), disk.bytes("a"), "the next one covers all");
+    }
+}

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use horolog_sim::{Rng, SimDisk};
+use horolog_sim::{Rng, SimDisk, Traced};
+use horolog_storage::Op;
 use horolog_wal::{LogError, LogState, LogView, SlowSync};
 
-use crate::rig::{Model, Rig, check, mem, read, records};
+use crate::rig::{Model, Rig, check, crashed, mem, read, records};
 
 /// How the remains of a power cut are chosen: nothing, everything, or any mixture.
 pub(crate) fn keeper(rng: &mut Rng) -> impl FnMut() -> bool {
@@ -229,6 +230,24 @@ fn a_link_never_outlives_what_it_names() {
         let rig = Rig::open(killed.clone(), rig.model, rig.acked, 1).unwrap();
         let after = killed.power_cut(&mut keeper(&mut rng));
         check(&read(&after).unwrap(), rig.model, rig.acked);
+    }
+}
+
+/// What a dead process left in the page cache is copied, and neither continued nor synced: a sync could say that it is on the
+/// medium when it is not.
+#[test]
+fn an_opening_writes_to_no_segment_that_was_there() {
+    for remains in 0..60 {
+        let disk = mem(remains);
+        let (model, acked) = live(&disk, Model::new(), 0, remains, 40);
+        let left = crashed(&disk, remains % 3);
+        let old: Vec<_> = left.files().into_iter().map(|(name, _)| name).collect();
+        left.trace(true);
+        Rig::open(left.clone(), model, acked, 1).unwrap();
+        let touched = |line: &&Traced| {
+            matches!(line.op, Op::Write | Op::Sync) && line.name.ends_with(".wal") && old.contains(&line.name)
+        };
+        assert_eq!(left.take_trace().iter().find(touched).map(ToString::to_string), None);
     }
 }
 

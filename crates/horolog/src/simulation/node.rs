@@ -58,7 +58,7 @@ impl Node {
         let (reading, kept) = (timelines.reading(&now), Kept::of(&log, snapshot));
         let opening = Opening { epoch, generation_floor, reading, kept };
         let machine = Machine::open(state, options, opening, &now);
-        let journal = SlowJournal::new(LocalJournal::new(opened, &kept, || 0));
+        let journal = SlowJournal::new(LocalJournal::new(opened, &kept, || 0), Arc::clone(disk));
         Ok((Self { machine, journal, timelines }, twin))
     }
 

@@ -2,13 +2,13 @@
 
 use horolog_recovery::Recovered;
 use horolog_sim::SimDisk;
-use horolog_wal::{LogState, SegmentHeader, SegmentRole};
+use horolog_wal::{BLOCK_LEN, LogState, Meta, SegmentHeader, SegmentRole};
 
 use super::world::World;
 use crate::machine::Job;
 
 /// The rows that a run can reach.
-pub(crate) const ROWS: [&str; 22] = [
+pub(crate) const ROWS: [&str; 24] = [
     "commit: written, not synced",
     "commit: synced, nobody told",
     "commit: told, no later stamp",
@@ -21,6 +21,7 @@ pub(crate) const ROWS: [&str; 22] = [
     "open: new head durable, nothing shown",
     "open: shown, epoch not written",
     "meta: half of an update",
+    "meta: an update in one slot of its pair",
     "tidy: a file that is not needed any more",
     "close: marked as clean",
     "initialise: no META",
@@ -28,6 +29,7 @@ pub(crate) const ROWS: [&str; 22] = [
     "heal: cut short",
     "snapshot: half-made file",
     "snapshot: named, not listed",
+    "snapshot: not listed any more, still there",
     "snapshot: read from the newest",
     "retire: the log begins later",
     "recycle: a file in its second life is the head",
@@ -74,6 +76,7 @@ pub(super) fn after(world: &mut World, disk: &SimDisk, found: &Recovered<'_>) {
         (newer(SegmentRole::Unlisted), "prepare or open: complete and not listed"),
         (by_opening, "open: listed, first batch not valid"),
         (found.report.meta_bad_slots > 0, "meta: half of an update"),
+        (is_meta_between(disk), "meta: an update in one slot of its pair"),
         (
             segments.iter().any(|it| it.role == SegmentRole::Unlisted && it.id < head_id),
             "tidy: a file that is not needed any more",
@@ -83,6 +86,7 @@ pub(super) fn after(world: &mut World, disk: &SimDisk, found: &Recovered<'_>) {
         (empty && has("META"), "initialise: META says so"),
         (files.iter().any(|(name, _)| name.ends_with(".img.tmp")), "snapshot: half-made file"),
         (unlisted.contains(&true), "snapshot: named, not listed"),
+        (unlisted.contains(&false), "snapshot: not listed any more, still there"),
         (found.report.snapshot.is_some() && found.rotten.is_empty(), "snapshot: read from the newest"),
         (found.log.first_lsn.0 > 1, "retire: the log begins later"),
         (is_recycled(disk, head_id), "recycle: a file in its second life is the head"),
@@ -98,6 +102,15 @@ pub(super) fn unlisted_snapshots(files: &[(String, u64)], found: &Recovered<'_>)
     let id_of = |name: &str| u64::from_str_radix(name.strip_prefix("snap-")?.strip_suffix(".img")?, 16).ok();
     let unlisted = files.iter().filter_map(|(name, _)| id_of(name)).filter(|id| !listed.contains(id));
     unlisted.map(|id| listed.iter().all(|listed| id > *listed)).collect()
+}
+
+/// Both slots of a pair are valid, and one has an update that the other has not.
+pub(super) fn is_meta_between(disk: &SimDisk) -> bool {
+    let bytes = disk.bytes("META").unwrap_or_default();
+    let slots = bytes.chunks(BLOCK_LEN as usize).enumerate();
+    let seqs: Vec<_> =
+        slots.map(|(slot, bytes)| Meta::decode(bytes, slot).map(|meta| meta.seq).ok()).collect();
+    seqs.chunks(2).any(|pair| matches!(*pair, [Some(one), Some(other)] if one != other))
 }
 
 pub(super) fn is_recycled(disk: &SimDisk, head_id: u64) -> bool {

@@ -1,8 +1,9 @@
 //! A journal whose syncs can be overtaken: one thread is all hands here, and what others do while a sync is under way happens
-//! between its beginning and its end.
+//! between its beginning and its end. Of the file only what was written before the beginning is durable at the end.
 
 use std::sync::Arc;
 
+use horolog_sim::SimDisk;
 use horolog_state::Lsn;
 use horolog_wal::{LogError, SlowSync};
 
@@ -14,22 +15,24 @@ use crate::sync::Mutex;
 #[derive(Debug)]
 pub(crate) struct SlowJournal {
     inner: Arc<LocalJournal>,
-    begun: Mutex<Option<SlowSync>>,
+    disk: Arc<SimDisk>,
+    /// With the last change of the disk before it.
+    begun: Mutex<Option<(u64, SlowSync)>>,
 }
 
 impl SlowJournal {
-    pub(crate) fn new(inner: Arc<LocalJournal>) -> Self {
-        Self { inner, begun: Mutex::default() }
+    pub(crate) fn new(inner: Arc<LocalJournal>, disk: Arc<SimDisk>) -> Self {
+        Self { inner, disk, begun: Mutex::default() }
     }
 
     /// The next [`Journal::sync`] is under way, if it was not already: it is of the segment that is written now.
     pub(crate) fn begin_sync(&self) {
-        self.begun.lock().get_or_insert_with(|| self.inner.syncer().begin());
+        self.begun.lock().get_or_insert_with(|| (self.disk.last_change(), self.inner.syncer().begin()));
     }
 
     /// The sync that is under way is of another segment than the one that is written by now.
     pub(crate) fn is_overtaken(&self) -> bool {
-        self.begun.lock().as_ref().is_some_and(SlowSync::is_overtaken)
+        self.begun.lock().as_ref().is_some_and(|(_, sync)| sync.is_overtaken())
     }
 }
 
@@ -45,8 +48,10 @@ impl Journal for SlowJournal {
     }
 
     fn sync(&self, upto: Lsn) -> Result<(), LogError> {
-        let begun = self.begun.lock().take();
-        begun.map_or_else(|| self.inner.sync(upto), SlowSync::finish)
+        match self.begun.lock().take() {
+            None => self.inner.sync(upto),
+            Some((begun, slow)) => self.disk.with_slow_sync(begun, || slow.finish()),
+        }
     }
 
     fn mark(&self, durable: Lsn, tick: u64, clean: bool) -> Result<Wrote, LogError> {

@@ -228,3 +228,27 @@ fn a_segment_is_let_go_when_the_next_is_durable_and_not_when_it_is_begun() {
         assert!(log.survives(2) && log.retired.load(Ordering::Acquire));
     });
 }
+
+/// A model with a bug, which has to be found.
+#[cfg(horolog_planted)]
+mod planted {
+    use crate::planted::{Bug, plant};
+
+    #[test]
+    #[ignore = "it has a bug, which all models of this process would have: the test below runs it in another one"]
+    fn a_segment_counts_as_durable_when_it_is_begun() {
+        plant(Some(Bug::BegunIsDurable));
+        super::a_segment_is_let_go_when_the_next_is_durable_and_not_when_it_is_begun();
+    }
+
+    #[test]
+    fn what_is_let_go_too_early_is_found_missing() {
+        let name = "write::turn::models::planted::a_segment_counts_as_durable_when_it_is_begun";
+        let program = std::env::current_exe().expect("a test is a program");
+        let found =
+            std::process::Command::new(program).args([name, "--exact", "--ignored", "--nocapture"]).output();
+        let found = found.expect("it can be run again");
+        let told = String::from_utf8_lossy(&[found.stdout, found.stderr].concat()).into_owned();
+        assert!(!found.status.success() && told.contains("keeper.survives(record)"), "{told}");
+    }
+}

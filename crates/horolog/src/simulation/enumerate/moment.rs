@@ -40,6 +40,8 @@ pub(super) enum Step {
     /// A rotation has written the LINK.
     RotationLink,
     Sync,
+    /// A sync has returned, of another segment than the one that is written by now.
+    OvertakenSync,
     Mark,
     Witness,
     Spare,

@@ -223,7 +223,8 @@ impl Process {
     }
 
     pub(super) fn finish_sync(&mut self, job: Job) -> Result<(), Breach> {
-        self.perform(job, all(Step::Sync)).map(drop)
+        let step = if self.node.journal.is_overtaken() { Step::OvertakenSync } else { Step::Sync };
+        self.perform(job, all(step)).map(drop)
     }
 
     /// What the keeping thread would do now, but for spares: these are put off.

@@ -4,7 +4,7 @@ use horolog_recovery::{Recovered, Report, recover, verify};
 use horolog_sim::SimDisk;
 use horolog_wal::{SegmentReport, SegmentRole};
 
-use super::super::rows::{is_recycled, unlisted_snapshots};
+use super::super::rows::{is_meta_between, is_recycled, unlisted_snapshots};
 use super::ledger::{Breach, Ledger, fingerprint};
 use super::process::log_options;
 
@@ -29,6 +29,10 @@ pub(super) struct Files {
     pub(super) second_life: bool,
     /// A snapshot newer than those that count.
     pub(super) unlisted_snapshot: bool,
+    /// One older than those.
+    pub(super) replaced_snapshot: bool,
+    /// One slot of a pair of META has an update that the other has not.
+    pub(super) meta_between: bool,
 }
 
 impl Files {
@@ -39,12 +43,15 @@ impl Files {
         let log_begins_later = found.log.first_lsn.0 > 1;
         let is_retired = |it: &SegmentReport| it.role == SegmentRole::Unlisted && it.id < first;
         let names = disk.files();
+        let unlisted = unlisted_snapshots(&names, found);
         Self {
             log_begins_later,
             retired: log_begins_later && segments.iter().any(is_retired),
             half_made: names.iter().any(|(name, _)| name.ends_with(".wal.tmp")),
             second_life: is_recycled(disk, head),
-            unlisted_snapshot: unlisted_snapshots(&names, found).contains(&true),
+            unlisted_snapshot: unlisted.contains(&true),
+            replaced_snapshot: unlisted.contains(&false),
+            meta_between: is_meta_between(disk),
         }
     }
 }
