@@ -10,6 +10,7 @@ use crate::format::{Fault, block_offset};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::read::directory::{Directory, Found};
+use crate::read::filled::{Filled, read_beginning};
 use crate::read::meta::MetaFound;
 use crate::read::scan::{Batch, Scan, Stop};
 use crate::read::verdict::{Proof, StopAt, link_evidence, meta_evidence, not_as_listed, stamp_evidence};
@@ -48,9 +49,12 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// The bytes of the segment.
+    /// The bytes of the segment, up to where it counts at least.
     pub(crate) fn load(&self, storage: &dyn Storage) -> Result<Contents, LogError> {
-        self.found.load(storage, self.has_lock && !self.is_head)
+        if self.is_head {
+            return Ok(read_beginning(storage, &self.found.name, self.end_offset)?.into());
+        }
+        self.found.load(storage, self.has_lock)
     }
 }
 
@@ -93,11 +97,11 @@ pub(crate) fn find_head(
     for listed in meta.meta.listed.iter().rev() {
         let (found, header) = find_listed(directory, meta, listed)?;
         // Not mapped: another process may be writing it.
-        let bytes = match found.read_whole(storage) {
-            Err(_) if is_planted(Bug::ReadErrorIsEnd) => Vec::new(),
+        let file = match found.read_filled(storage) {
+            Err(_) if is_planted(Bug::ReadErrorIsEnd) => Filled { bytes: Vec::new(), filled: 0 },
             read => read?,
         };
-        let mut scan = Scan::new(&bytes, &header, codec);
+        let mut scan = Scan::of(&file, &header, codec);
         let is_known_head = found.id == meta.meta.head_segment;
         match first_batch(&mut scan) {
             Ok((first, link)) if is_known_head || link.reason == LinkReason::Rotated => {
@@ -112,7 +116,7 @@ pub(crate) fn find_head(
             // an opening was complete, which shows nothing to anybody before META calls its segment the head.
             Ok(_) | Err(Stop::Fault(_)) => {
                 // From its first block on: a first batch that does not count was written by one who knew what is durable.
-                proof.weigh_strays(found.id, &Scan::new(&bytes, &header, codec));
+                proof.weigh_strays(found.id, &Scan::of(&file, &header, codec));
                 unused.push(Unused { id: found.id, blank: scan.is_untouched() });
             }
             Err(Stop::Unknown(what)) => return Err(unknown(found.id, scan.offset(), what)),
@@ -145,8 +149,8 @@ fn refuse_unlisted(
     let newest_listed = meta.meta.listed.last().map_or(0, |listed| listed.segment_id);
     for found in directory.segments.iter().rev().take_while(|found| found.id > newest_listed) {
         let Ok(header) = found.header else { continue };
-        let bytes = found.read_whole(storage)?;
-        if let Ok((_, link)) = first_batch(&mut Scan::new(&bytes, &header, codec)) {
+        let file = found.read_filled(storage)?;
+        if let Ok((_, link)) = first_batch(&mut Scan::of(&file, &header, codec)) {
             let evidence = link_evidence(found.id, link.prev_last_lsn);
             return Err(not_as_listed(found.id, 0, evidence, Fault::Unlisted).into());
         }

@@ -2,6 +2,7 @@
 
 use horolog_storage::{Contents, File, LOCK_FILE, Storage, StorageError};
 
+use super::filled::Filled;
 use super::meta::{META_FILE, META_TEMPORARY, MetaFound, read_meta};
 use super::snapshot::{identity_of, snapshot_id};
 use crate::error::{LogError, LogFile, Unknown};
@@ -203,6 +204,11 @@ impl Found {
     /// The bytes of a file that somebody may be writing.
     pub(crate) fn read_whole(&self, storage: &dyn Storage) -> Result<Vec<u8>, LogError> {
         Ok(storage.open_read_only(&self.name)?.read_whole()?)
+    }
+
+    /// The same of one that is mostly blank.
+    pub(crate) fn read_filled(&self, storage: &dyn Storage) -> Result<Filled, LogError> {
+        Filled::read(storage, &self.name)
     }
 
     /// A later version's header is intact, and none of this program's business.

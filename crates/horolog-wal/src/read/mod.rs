@@ -3,6 +3,7 @@
 mod anew;
 mod chain;
 mod directory;
+mod filled;
 mod meta;
 mod salvage;
 mod scan;

@@ -10,6 +10,7 @@ use crate::format::segment::SegmentHeader;
 use crate::format::{BATCH_HEADER_LEN, Fault, block_offset};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
+use crate::read::filled::Filled;
 
 /// In the place of a block at which a batch began that was never seen: no batch begins at the segment header.
 const UNSEEN: u32 = 0;
@@ -18,6 +19,8 @@ const UNSEEN: u32 = 0;
 #[derive(Debug)]
 pub(crate) struct Scan<'a> {
     bytes: &'a [u8],
+    /// Behind this there are zeros.
+    filled: usize,
     segment: SegmentHeader,
     context: Context,
     codec: u16,
@@ -77,6 +80,7 @@ impl<'a> Scan<'a> {
     pub(crate) fn new(bytes: &'a [u8], segment: &SegmentHeader, codec: u16) -> Self {
         Self {
             bytes,
+            filled: bytes.len(),
             segment: *segment,
             context: Context::of(segment),
             codec,
@@ -86,6 +90,11 @@ impl<'a> Scan<'a> {
             chain: 0,
             sealed: false,
         }
+    }
+
+    /// The same, of a segment that may end in zeros.
+    pub(crate) fn of(file: &'a Filled, segment: &SegmentHeader, codec: u16) -> Self {
+        Self { filled: file.filled, ..Self::new(&file.bytes, segment, codec) }
     }
 
     /// The next batch, if it is valid in every respect.
@@ -183,6 +192,14 @@ impl<'a> Scan<'a> {
         usize::try_from(self.offset()).ok().and_then(|offset| self.bytes.get(offset..)).unwrap_or_default()
     }
 
+    /// The same, as far as there is anything but zeros.
+    fn rest_filled(&self) -> &'a [u8] {
+        usize::try_from(self.offset())
+            .ok()
+            .and_then(|offset| self.bytes.get(offset..self.filled))
+            .unwrap_or_default()
+    }
+
     /// Where the next batch begins, in bytes.
     pub(crate) fn offset(&self) -> u64 {
         block_offset(self.block)
@@ -199,7 +216,7 @@ impl<'a> Scan<'a> {
             return ends.max().map_or(0, |end| end.min(file_end).saturating_sub(self.offset()));
         }
         const BLANK: [u8; crate::format::BLOCK_LEN as usize] = [0; crate::format::BLOCK_LEN as usize];
-        let blocks = self.rest().chunks(BLANK.len());
+        let blocks = self.rest_filled().chunks(BLANK.len());
         let used =
             blocks.clone().rposition(|block| BLANK.get(..block.len()) != Some(block)).map_or(0, |at| at + 1);
         used as u64 * BLANK.len() as u64
@@ -229,7 +246,7 @@ impl<'a> Scan<'a> {
     /// with its offset. They prove nothing about their own batches, and everything their writer knew.
     pub(crate) fn stray_headers(&self) -> impl Iterator<Item = (u64, BatchHeader)> + '_ {
         let ordinal_min = self.blocks.len() as u64;
-        let blocks = (self.block..).zip(self.rest().chunks(crate::format::BLOCK_LEN as usize));
+        let blocks = (self.block..).zip(self.rest_filled().chunks(crate::format::BLOCK_LEN as usize));
         blocks
             .filter_map(|(block, bytes)| {
                 let (header, _) = BatchHeader::decode(bytes, &self.context, block).ok()?;
