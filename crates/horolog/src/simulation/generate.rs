@@ -337,7 +337,6 @@ impl Taste {
 
     /// Somebody waits for records that are written while a sync is under way, until they have no room in the segment.
     fn overtake(&mut self, steps: &mut Vec<Step>) {
-        let written = [Step::Take { hand: 1 }, Step::Perform { nth: 1 }, Step::Report { nth: 0 }];
         steps.push(Step::Flush {});
         steps.push(Step::Keep {});
         steps.push(Step::After { ms: self.ahead(), bytes: self.bytes(), within: 0 });
@@ -346,12 +345,21 @@ impl Taste {
         if !self.one_in(3) {
             steps.push(Step::Begin {});
         }
-        for _ in 0..1 + self.number(6) {
-            steps.push(Step::After { ms: self.ahead(), bytes: 4_000, within: 1 + self.number(100) });
-            steps.extend(written);
-        }
+        let rounds = 1 + self.number(6);
+        self.write_on(steps, rounds);
         if !self.one_in(3) {
             steps.extend([Step::Perform { nth: 0 }, Step::Report { nth: 0 }]);
+            // Behind what the sync vouches for, and into the segment after that.
+            let rounds = self.number(2) * self.number(8);
+            self.write_on(steps, rounds);
+        }
+    }
+
+    /// Records are written for who waits for no more, while a sync is under way or not.
+    fn write_on(&mut self, steps: &mut Vec<Step>, rounds: u32) {
+        for _ in 0..rounds {
+            steps.push(Step::After { ms: self.ahead(), bytes: 4_000, within: 1 + self.number(100) });
+            steps.extend([Step::Take { hand: 1 }, Step::Perform { nth: 1 }, Step::Report { nth: 0 }]);
         }
     }
 
