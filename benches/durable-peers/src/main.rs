@@ -87,7 +87,7 @@ impl Peer {
     fn can(&self, row: Row) -> bool {
         match row {
             Row::Awaiting => self.is_ours(),
-            Row::Batches => self.has_batches,
+            Row::Batches | Row::BulkOnce => self.has_batches,
             _ => true,
         }
     }

@@ -24,6 +24,7 @@ pub(crate) enum Metric {
     BatchesTail,
     BulkRate,
     BulkBytes,
+    BulkOnceRate,
     Restart,
 }
 
@@ -37,7 +38,7 @@ pub(crate) enum Better {
 }
 
 impl Metric {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::LoneMiddle,
         Self::LoneTail,
         Self::LoneRate,
@@ -59,6 +60,7 @@ impl Metric {
         Self::BatchesTail,
         Self::BulkRate,
         Self::BulkBytes,
+        Self::BulkOnceRate,
         Self::Restart,
     ];
 
@@ -85,6 +87,7 @@ impl Metric {
             Self::BatchesTail => "batches of 512: p99, us a batch",
             Self::BulkRate => "bulk: timers a second",
             Self::BulkBytes => "bulk: bytes on disk a timer",
+            Self::BulkOnceRate => "bulk, one sync: timers a second",
             Self::Restart => "restart, ms",
         }
     }
@@ -97,7 +100,8 @@ impl Metric {
             | Self::Blocked512Rate
             | Self::AwaitingRate
             | Self::BatchesRate
-            | Self::BulkRate => Better::More,
+            | Self::BulkRate
+            | Self::BulkOnceRate => Better::More,
             _ => Better::Less,
         }
     }

@@ -13,7 +13,7 @@ cargo run --release -- [options]
   --seconds S                how long the rows of callers go on (3)
   --timers N                 timers of the row of bulk (1000000)
   --pending N                timers of the row of restarts (as --timers)
-  --rows lone,blocked-64,..  these rows (lone,blocked-64,blocked-512,awaiting,batches,bulk,restart)
+  --rows lone,blocked-64,..  these rows (lone,blocked-64,blocked-512,awaiting,batches,bulk,bulk-once,restart)
   --only ours,redb,..        these peers (ours,raft-engine,fjall,redb,sqlite,okaywal,redis,beanstalkd)
   --dir DIR                  on the disk that is asked about (the current directory)
   --check-syncs              no table of times: how often each peer syncs, counted by strace";

@@ -30,6 +30,7 @@ pub(crate) enum Row {
     Awaiting,
     Batches,
     Bulk,
+    BulkOnce,
     Restart,
     /// Not in the table: what `Restart` opens is made once.
     Fill,
@@ -39,13 +40,14 @@ pub(crate) enum Row {
 
 impl Row {
     /// Those of the table, in its order.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Lone,
         Self::Blocked64,
         Self::Blocked512,
         Self::Awaiting,
         Self::Batches,
         Self::Bulk,
+        Self::BulkOnce,
         Self::Restart,
     ];
 
@@ -57,6 +59,7 @@ impl Row {
             Self::Awaiting => "awaiting",
             Self::Batches => "batches",
             Self::Bulk => "bulk",
+            Self::BulkOnce => "bulk-once",
             Self::Restart => "restart",
             Self::Fill => "fill",
             Self::Count => "count",
@@ -76,6 +79,7 @@ impl Row {
             Self::Awaiting => awaiting::METRICS,
             Self::Batches => lone::BATCH_METRICS,
             Self::Bulk => bulk::METRICS,
+            Self::BulkOnce => bulk::ONCE_METRICS,
             Self::Restart => restart::METRICS,
             Self::Fill | Self::Count => &[],
         }
@@ -123,6 +127,7 @@ pub(crate) fn measure(peer: &Peer, load: &Load) -> Result<Figures, Wrong> {
         Row::Awaiting => awaiting::run(load),
         Row::Batches => lone::run_batches(&*(peer.open)(&load.place), load),
         Row::Bulk => bulk::run(&*(peer.open)(&load.place), load, peer.bulk_max),
+        Row::BulkOnce => bulk::run_once(&*(peer.open)(&load.place), load, peer.bulk_max),
         Row::Fill => bulk::fill(&*(peer.open)(&load.place), load),
         Row::Count => lone::count(&*(peer.open)(&load.place), load),
         Row::Restart => return restart::run(peer, load),

@@ -37,6 +37,11 @@ pub(crate) trait Store: Sync {
         }
     }
 
+    /// The same, as cheaply as the peer can: it may sync once, at the end.
+    fn bulk_once(&self, entries: &[Entry]) {
+        self.caller().batch(entries);
+    }
+
     /// Puts the directory in the form that is opened soonest, if there is a call for that.
     fn tidy(&self) {}
 }

@@ -73,8 +73,12 @@ fn every_peer_keeps_its_batches_and_what_comes_in_bulk() {
             let store = (peer.open)(&place);
             store.caller().batch(&entries.draw_many(30));
             store.bulk(&entries.draw_many(2_500));
+            if peer.can(Row::BulkOnce) {
+                store.bulk_once(&entries.draw_many(1_500));
+            }
         }
-        assert_eq!((peer.open)(&place).load().len(), 2_530, "{}", peer.name);
+        let expected = if peer.can(Row::BulkOnce) { 4_030 } else { 2_530 };
+        assert_eq!((peer.open)(&place).load().len(), expected, "{}", peer.name);
     }
 }
 

@@ -4,7 +4,7 @@
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::data::{Entry, Loaded, Pending};
-use crate::store::{Caller, Place, Store};
+use crate::store::{BULK_BATCH, Caller, Place, Store};
 
 struct Fjall {
     database: Database,
@@ -15,6 +15,16 @@ pub(crate) fn open(place: &Place) -> Box<dyn Store> {
     let database = Database::builder(&place.dir).open().expect("a database");
     let timers = database.keyspace("timers", KeyspaceCreateOptions::default).expect("a keyspace");
     Box::new(Fjall { database, timers })
+}
+
+impl Fjall {
+    fn write(&self, entries: &[Entry], durability: Option<PersistMode>) {
+        let mut batch = self.database.batch().durability(durability);
+        for entry in entries {
+            batch.insert(&self.timers, entry.key(), entry.payload);
+        }
+        batch.commit().expect("written");
+    }
 }
 
 impl Store for Fjall {
@@ -30,6 +40,11 @@ impl Store for Fjall {
         Loaded::heap(pending.collect())
     }
 
+    fn bulk_once(&self, entries: &[Entry]) {
+        entries.chunks(BULK_BATCH).for_each(|batch| self.write(batch, None));
+        self.database.persist(PersistMode::SyncData).expect("durable");
+    }
+
     fn holds(&self, _: u64, entry: &Entry) -> bool {
         self.timers.get(entry.key()).expect("an answer").is_some_and(|payload| *payload == entry.payload)
     }
@@ -43,10 +58,6 @@ impl Caller for &Fjall {
     }
 
     fn batch(&mut self, entries: &[Entry]) {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
-        for entry in entries {
-            batch.insert(&self.timers, entry.key(), entry.payload);
-        }
-        batch.commit().expect("durable");
+        self.write(entries, Some(PersistMode::SyncData));
     }
 }

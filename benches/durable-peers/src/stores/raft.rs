@@ -4,7 +4,7 @@
 use raft_engine::{Config, Engine, LogBatch};
 
 use crate::data::{Entry, Loaded, PAYLOAD, Pending};
-use crate::store::{Caller, Place, Store};
+use crate::store::{BULK_BATCH, Caller, Place, Store};
 
 /// The one group that all timers are in.
 const GROUP: u64 = 1;
@@ -17,12 +17,12 @@ pub(crate) fn open(place: &Place) -> Box<dyn Store> {
 }
 
 impl Raft {
-    fn write(&self, entries: &[Entry]) {
+    fn write(&self, entries: &[Entry], is_synced: bool) {
         let mut batch = LogBatch::with_capacity(entries.len());
         for entry in entries {
             batch.put(GROUP, entry.key().to_vec(), entry.payload.to_vec()).expect("it is small enough");
         }
-        self.0.write(&mut batch, true).expect("durable");
+        self.0.write(&mut batch, is_synced).expect("written");
     }
 }
 
@@ -41,6 +41,11 @@ impl Store for Raft {
         Loaded::heap(pending)
     }
 
+    fn bulk_once(&self, entries: &[Entry]) {
+        entries.chunks(BULK_BATCH).for_each(|batch| self.write(batch, false));
+        self.0.sync().expect("durable");
+    }
+
     fn holds(&self, _: u64, entry: &Entry) -> bool {
         self.0.get(GROUP, &entry.key()).is_some_and(|payload| payload[..] == entry.payload[..PAYLOAD])
     }
@@ -48,11 +53,11 @@ impl Store for Raft {
 
 impl Caller for &Raft {
     fn schedule(&mut self, entry: &Entry) -> u64 {
-        self.write(std::slice::from_ref(entry));
+        self.write(std::slice::from_ref(entry), true);
         entry.id
     }
 
     fn batch(&mut self, entries: &[Entry]) {
-        self.write(entries);
+        self.write(entries, true);
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::server::{Line, Server, free_port};
 use crate::clock;
 use crate::data::{Entry, Loaded, PAYLOAD};
-use crate::store::{Caller, Place, Store};
+use crate::store::{BULK_BATCH, Caller, Place, Store};
 
 /// The program.
 pub(crate) const PROGRAM: &str = "redis-server";
@@ -79,6 +79,22 @@ impl Store for Redis {
         score.is_some_and(|score| score == entry.deadline_ms.to_string())
     }
 
+    /// A transaction, which is written to the log as a whole.
+    fn bulk_once(&self, entries: &[Entry]) {
+        let mut line = self.server.connect();
+        assert_eq!(ask(&mut line, &[b"MULTI"]), "+OK");
+        for batch in entries.chunks(BULK_BATCH) {
+            push_timers(&mut line, batch);
+            line.send();
+            assert_eq!(line.read_line(), "+QUEUED");
+        }
+        let answers = ask(&mut line, &[b"EXEC"]);
+        assert_eq!(answers, format!("*{}", entries.len().div_ceil(BULK_BATCH)));
+        entries
+            .chunks(BULK_BATCH)
+            .for_each(|batch| assert_eq!(line.read_line(), format!(":{}", batch.len())));
+    }
+
     /// The log becomes a snapshot, which is loaded sooner.
     fn tidy(&self) {
         let mut line = self.server.connect();
@@ -92,19 +108,23 @@ impl Store for Redis {
     }
 }
 
+/// One command for all, so that there is one sync for all.
+fn push_timers(line: &mut Line, entries: &[Entry]) {
+    line.push_text(format_args!("*{}\r\n$4\r\nZADD\r\n$6\r\ntimers\r\n", 2 + 2 * entries.len()));
+    for entry in entries {
+        let score = entry.deadline_ms.to_string();
+        let member = member(entry);
+        line.push_text(format_args!("${}\r\n{score}\r\n${}\r\n", score.len(), member.len()));
+        line.push(&member);
+        line.push(b"\r\n");
+    }
+}
+
 struct RedisLine(Line);
 
 impl RedisLine {
-    /// One command for all, so that there is one sync for all.
     fn add(&mut self, entries: &[Entry]) {
-        self.0.push_text(format_args!("*{}\r\n$4\r\nZADD\r\n$6\r\ntimers\r\n", 2 + 2 * entries.len()));
-        for entry in entries {
-            let score = entry.deadline_ms.to_string();
-            let member = member(entry);
-            self.0.push_text(format_args!("${}\r\n{score}\r\n${}\r\n", score.len(), member.len()));
-            self.0.push(&member);
-            self.0.push(b"\r\n");
-        }
+        push_timers(&mut self.0, entries);
         self.0.send();
         let added = self.0.read_line();
         assert_eq!(added.strip_prefix(':'), Some(&*entries.len().to_string()), "{added}");
