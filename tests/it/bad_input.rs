@@ -34,6 +34,15 @@ fn closed() -> tempfile::TempDir {
     dir
 }
 
+/// A directory with a timer and a snapshot in it, closed.
+fn compacted() -> tempfile::TempDir {
+    let (dir, engine) = fresh();
+    engine.schedule(Timer::after(HOUR)).expect("scheduled");
+    engine.compact_now().expect("compacted");
+    engine.shutdown(Duration::ZERO).expect("in order");
+    dir
+}
+
 fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut paths: Vec<_> = std::fs::read_dir(dir)
         .expect("the directory is there")
@@ -166,6 +175,52 @@ fn a_second_opener_is_told_who_has_the_directory() {
     Engine::open(dir.path()).expect("the lock is released by the shutdown");
 }
 
+/// Nobody holds it, so what is in it says nothing; the next holder writes over its beginning.
+#[test]
+fn whatever_is_in_the_lock_file_a_directory_is_opened() {
+    for (bytes, len) in [(&b""[..], 0), (&[0xff; 4_096], 4_096), (b"pid 1\nhost here\n", 700 << 20)] {
+        let (timers, empty) = (closed(), tempfile::tempdir().expect("a directory"));
+        for (dir, count) in [(&timers, 1), (&empty, 0)] {
+            let lock = dir.path().join("LOCK");
+            std::fs::write(&lock, bytes).expect("written");
+            let file = std::fs::OpenOptions::new().write(true).open(&lock).expect("it is there");
+            file.set_len(len).expect("a hole takes no room");
+            let engine = Engine::open(dir.path()).expect("nobody has it");
+            assert_eq!(engine.stats().timers, count);
+            let error = Engine::open(dir.path()).expect_err("it is in use");
+            let OpenError::Storage(StorageError::Locked { pid, .. }) = &error else { panic!("{error:?}") };
+            assert_eq!(*pid, Some(std::process::id()));
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_directory_or_a_link_in_the_place_of_the_lock_file_is_refused_and_left_alone() {
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let (letter, nowhere) = (elsewhere.path().join("letter"), elsewhere.path().join("nowhere"));
+    std::fs::write(&letter, b"dear reader").expect("written");
+    let link = |to: &Path, lock: &Path| std::os::unix::fs::symlink(to, lock).expect("linked");
+    let cases: [&dyn Fn(&Path); 3] =
+        [&|lock| std::fs::create_dir(lock).expect("made"), &|lock| link(&letter, lock), &|lock| {
+            link(&nowhere, lock)
+        }];
+    for put in cases {
+        for dir in [closed(), tempfile::tempdir().expect("a directory")] {
+            let lock = dir.path().join("LOCK");
+            let _ = std::fs::remove_file(&lock);
+            put(&lock);
+            let before = (contents(dir.path()), contents(elsewhere.path()));
+            let error = Engine::open(dir.path()).expect_err("nothing can be locked");
+            assert!(
+                matches!(&error, OpenError::Storage(StorageError::NotAFile { path }) if *path == lock),
+                "{error:?}"
+            );
+            assert!((contents(dir.path()), contents(elsewhere.path())) == before, "something was written");
+        }
+    }
+}
+
 #[test]
 fn a_path_that_cannot_be_written_is_refused_by_name() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -180,7 +235,7 @@ fn a_path_that_cannot_be_written_is_refused_by_name() {
 #[cfg(unix)]
 fn a_directory_without_permission_to_write_is_refused_by_name_and_left_alone() {
     if let Some(dir) = std::env::var_os(permission::DIR) {
-        permission::child(Path::new(&dir));
+        permission::child_without_writing(Path::new(&dir));
     }
     type Look = fn(&Path) -> Files;
     let cases: [(_, u32, Look); 3] = [
@@ -203,6 +258,7 @@ fn a_directory_without_permission_to_write_is_refused_by_name_and_left_alone() {
         let child = permission::start_child(
             "bad_input::a_directory_without_permission_to_write_is_refused_by_name_and_left_alone",
             dir.path(),
+            dir.path(),
         );
         let after = look(dir.path());
         permission::set(dir.path(), 0o755); // so that it can be removed
@@ -213,6 +269,40 @@ fn a_directory_without_permission_to_write_is_refused_by_name_and_left_alone() {
             String::from_utf8_lossy(&child.stderr)
         );
         assert!(after == before, "{} was written to", dir.path().display());
+    }
+}
+
+/// The directory, and each kind of file in it: what an opening comes to first, and what it needs later.
+#[test]
+#[cfg(unix)]
+fn a_directory_or_a_file_without_any_permission_is_refused_by_name_and_left_alone() {
+    const TEST: &str =
+        "bad_input::a_directory_or_a_file_without_any_permission_is_refused_by_name_and_left_alone";
+    if let Some(dir) = std::env::var_os(permission::DIR) {
+        let at = std::env::var_os(permission::AT).expect("the parent says it");
+        permission::child_without_reading(Path::new(&dir), Path::new(&at));
+    }
+    let dir = compacted();
+    let path = |name: &std::ffi::OsStr| dir.path().join(name);
+    let files: Vec<_> = everything(dir.path()).into_iter().map(|(name, _)| path(&name)).collect();
+    let kinds: std::collections::BTreeSet<_> = files.iter().filter_map(|file| file.extension()).collect();
+    assert_eq!(kinds.len(), 2, "segments and snapshots, beside META and LOCK");
+    files.iter().for_each(|file| permission::set(file, 0o666));
+    permission::set(dir.path(), 0o777);
+    if let Some(why) = permission::hindrance(dir.path()) {
+        eprintln!("skipped: no child of another user can be started in {}: {why}", dir.path().display());
+        return;
+    }
+    // A directory that may not be searched is met at the first of its files.
+    let cases = files.iter().map(|file| (file.clone(), file.clone()));
+    for (closed, named) in cases.chain([(dir.path().to_owned(), dir.path().join("LOCK"))]) {
+        let (before, mode) = (contents(dir.path()), if closed == dir.path() { 0o777 } else { 0o666 });
+        permission::set(&closed, 0o000);
+        let child = permission::start_child(TEST, dir.path(), &named);
+        permission::set(&closed, mode);
+        let said = String::from_utf8_lossy(&child.stderr);
+        assert_eq!(child.status.code(), Some(permission::REFUSED), "{}: {said}", closed.display());
+        assert!(contents(dir.path()) == before, "{} was written to", dir.path().display());
     }
 }
 
@@ -227,6 +317,9 @@ mod permission {
 
     /// The variable that makes a test the child, and names the directory.
     pub(super) const DIR: &str = "HOROLOG_TEST_DIR_WITHOUT_PERMISSION";
+
+    /// What the child must be told of.
+    pub(super) const AT: &str = "HOROLOG_TEST_PATH_WITHOUT_PERMISSION";
 
     /// What the child ends with. A child that ran no test at all would end with 0.
     pub(super) const REFUSED: i32 = 42;
@@ -259,13 +352,27 @@ mod permission {
         }
     }
 
-    pub(super) fn start_child(test: &str, dir: &Path) -> Output {
+    pub(super) fn start_child(test: &str, dir: &Path, at: &Path) -> Output {
         let mut child = this_program(dir);
-        child.args(["--exact", test, "--nocapture"]).env(DIR, dir);
+        child.args(["--exact", test, "--nocapture"]).env(DIR, dir).env(AT, at);
         child.output().expect("the child starts")
     }
 
-    pub(super) fn child(dir: &Path) -> ! {
+    /// A child that may not read: what the opening of a directory names, as far as it comes.
+    pub(super) fn child_without_reading(dir: &Path, at: &Path) -> ! {
+        let error = Engine::open(dir).map(drop).expect_err("it cannot be read");
+        let (OpenError::Storage(storage)
+        | OpenError::Recovery { source: RecoveryError::Log(LogError::Storage(storage)), .. }) = &error
+        else {
+            panic!("{error:?}")
+        };
+        let StorageError::Io { path: named, source, .. } = storage else { panic!("{error:?}") };
+        assert_eq!(source.kind(), std::io::ErrorKind::PermissionDenied, "{error:?}");
+        assert_eq!(named, at, "{error:?}");
+        std::process::exit(REFUSED)
+    }
+
+    pub(super) fn child_without_writing(dir: &Path) -> ! {
         std::fs::read_dir(dir).expect("nothing is missing but permission to write");
         for path in [dir.to_owned(), dir.join("timers")] {
             let error = Engine::open(&path).expect_err("it cannot be written");

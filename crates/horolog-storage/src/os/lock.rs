@@ -31,9 +31,7 @@ pub(super) fn acquire(path: &Path) -> Result<OsLock, StorageError> {
 /// The lock, and what to do between two tries.
 fn acquire_pausing(path: &Path, mut pause: impl FnMut()) -> Result<OsLock, StorageError> {
     let failed = |source| StorageError::from_io(Op::Lock, path, None, source);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let file = uninterrupted(|| options.open(path)).map_err(failed)?;
+    let file = open(path)?;
     for tries_left in (0..=TRIES_AGAIN).rev() {
         if was_free(&file).map_err(failed)? {
             introduce(&file).map_err(failed)?;
@@ -43,7 +41,51 @@ fn acquire_pausing(path: &Path, mut pause: impl FnMut()) -> Result<OsLock, Stora
             pause();
         }
     }
-    Err(held_by_another(path))
+    Err(held_by_another(&file, path))
+}
+
+/// The lock file, made if there is none. What is written into it must not come out anywhere else, so it has to be a file, and
+/// no link to one.
+fn open(path: &Path) -> Result<fs::File, StorageError> {
+    let failed = |source| StorageError::from_io(Op::Lock, path, None, source);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    not_following(&mut options);
+    let file = match uninterrupted(|| options.open(path)) {
+        Err(source) if is_no_file(&source) => Err(StorageError::NotAFile { path: path.to_owned() }),
+        opened => opened.map_err(failed),
+    }?;
+    if uninterrupted(|| file.metadata()).map_err(failed)?.is_file() {
+        Ok(file)
+    } else {
+        Err(StorageError::NotAFile { path: path.to_owned() })
+    }
+}
+
+#[cfg(unix)]
+fn not_following(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use rustix::fs::OFlags;
+    // A pipe would keep whoever opens it waiting.
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+}
+
+#[cfg(not(unix))]
+fn not_following(_options: &mut OpenOptions) {}
+
+/// Whether it was not opened because a link, a directory or a socket lies there.
+#[cfg(unix)]
+fn is_no_file(source: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::LOOP, Errno::ISDIR, Errno::NXIO]
+        .map(|errno| Some(errno.raw_os_error()))
+        .contains(&source.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_no_file(source: &io::Error) -> bool {
+    source.kind() == io::ErrorKind::IsADirectory
 }
 
 /// Takes the lock if nobody has it, and says whether nobody had.
@@ -64,8 +106,8 @@ fn introduce(mut file: &fs::File) -> io::Result<()> {
     file.write_all(&text)
 }
 
-fn held_by_another(path: &Path) -> StorageError {
-    let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+fn held_by_another(file: &fs::File, path: &Path) -> StorageError {
+    let text = text_of(file).unwrap_or_default();
     let field = |key: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
@@ -78,9 +120,18 @@ fn held_by_another(path: &Path) -> StorageError {
     }
 }
 
+/// No more than a holder writes: the file may be anything, and as large as it likes.
+fn text_of(file: &fs::File) -> io::Result<String> {
+    use std::io::Read;
+    let mut text = Vec::new();
+    file.take(TEXT_LEN as u64).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
+    use std::os::unix::fs::{FileExt, symlink};
     use std::process::{Child, Command, Stdio};
 
     use super::*;
@@ -136,5 +187,76 @@ mod tests {
         assert_eq!(pauses, 5);
         let StorageError::Locked { path: named, pid, host } = refused else { panic!("{refused:?}") };
         assert_eq!((named, pid, host), (path, Some(std::process::id()), Some(host_name())));
+    }
+
+    /// Whoever has the lock may have been another program, or an earlier version of this one.
+    #[test]
+    fn of_a_lock_file_that_is_held_no_more_is_read_than_a_holder_writes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("LOCK");
+        let _held = acquire_pausing(&path, never).expect("free");
+        let refused = || match acquire_pausing(&path, || {}).expect_err("held") {
+            StorageError::Locked { path: named, pid, host } if named == path => (pid, host),
+            other => panic!("{other:?}"),
+        };
+        let ours = (Some(std::process::id()), Some(host_name()));
+        let file = OpenOptions::new().write(true).open(&path).expect("it is there");
+        file.set_len(600 << 20).expect("a hole takes no room");
+        assert_eq!(refused(), ours);
+        file.write_all_at(&[b'x'; TEXT_LEN], 0).expect("written");
+        file.write_all_at(b"\npid 7\nhost elsewhere\n", TEXT_LEN as u64).expect("written");
+        assert_eq!(refused(), (None, None), "what stands behind a text of that length says nothing");
+        file.write_all_at(b"pid 99999999999\nhost \n", 0).expect("written");
+        assert_eq!(refused(), (None, None));
+        file.set_len(0).expect("cut");
+        assert_eq!(refused(), (None, None));
+    }
+
+    #[test]
+    fn whatever_is_in_a_lock_file_that_nobody_holds_it_is_taken_and_says_who_has_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("LOCK");
+        for (bytes, len) in
+            [(&b""[..], 0), (b"\xff\x00pid x\nhost", 16), (&[b'y'; 700], 700), (b"z", 600 << 20)]
+        {
+            fs::write(&path, bytes).expect("written");
+            OpenOptions::new().write(true).open(&path).expect("it is there").set_len(len).expect("a hole");
+            let _held = acquire_pausing(&path, never).expect("free");
+            let refused = acquire_pausing(&path, || {}).expect_err("held");
+            let StorageError::Locked { pid, host, .. } = refused else { panic!("{refused:?}") };
+            assert_eq!((pid, host), (Some(std::process::id()), Some(host_name())));
+        }
+    }
+
+    /// The text of the lock would be written over the first bytes of whatever file a link leads to.
+    #[test]
+    fn a_lock_file_that_is_no_file_is_refused_as_that_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("LOCK");
+        let (elsewhere, nowhere) = (dir.path().join("letter"), dir.path().join("nowhere"));
+        fs::write(&elsewhere, b"dear reader").expect("written");
+        let refused = |what: &str| match acquire_pausing(&path, never).map(drop) {
+            Err(StorageError::NotAFile { path: named }) if named == path => {}
+            other => panic!("{what}: {other:?}"),
+        };
+        for to in [&elsewhere, &nowhere, &path] {
+            symlink(to, &path).expect("linked");
+            refused("a link");
+            fs::remove_file(&path).expect("removed");
+        }
+        assert_eq!(fs::read(&elsewhere).expect("it is there"), b"dear reader");
+        assert!(!fs::exists(&nowhere).expect("it can be known"), "nothing was made there");
+        fs::create_dir(&path).expect("made");
+        refused("a directory");
+        fs::remove_dir(&path).expect("removed");
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
+        refused("a socket");
+        fs::remove_file(&path).expect("removed");
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{CWD, FileType, Mode, mknodat};
+            mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+            refused("a pipe");
+        }
     }
 }

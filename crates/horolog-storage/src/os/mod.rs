@@ -206,6 +206,7 @@ impl Storage for OsStorage {
     }
 
     fn lock(&self) -> Result<Box<dyn LockGuard>, StorageError> {
+        self.process.check(&self.dir)?;
         Ok(Box::new(lock::acquire(&self.dir.join(LOCK_FILE))?))
     }
 

@@ -73,6 +73,7 @@ fn a_forked_child_may_read_and_changes_nothing() {
             && refused(storage.rename("a", "b"))
             && refused(storage.remove("a"))
             && refused(storage.sync_dir())
+            && refused(storage.lock().map(drop))
             && file.read_at(&mut bytes, 0).is_ok()
             && bytes == *b"parent"
     }));
@@ -81,4 +82,44 @@ fn a_forked_child_may_read_and_changes_nothing() {
     // The child that ended has not given the lock back.
     assert!(matches!(storage.lock(), Err(StorageError::Locked { .. })));
     drop(lock);
+}
+
+/// What an opening does first. The child has the parent's lock open as well, which is not its own.
+#[test]
+fn a_forked_child_that_opens_the_directory_for_itself_is_told_that_its_parent_has_it() {
+    let _nobody_else_locks = super::locking();
+    let dir = tempfile::tempdir().unwrap();
+    let storage = OsStorage::open_or_create(dir.path()).unwrap();
+    let lock = storage.lock().unwrap();
+    let text = || storage.open_read_only("LOCK").unwrap().read_whole().unwrap();
+    let (parent, before) = (std::process::id(), text());
+    assert!(in_a_child(|| {
+        let own = OsStorage::open_existing(dir.path()).unwrap();
+        matches!(own.lock(), Err(StorageError::Locked { pid: Some(pid), .. }) if pid == parent)
+    }));
+    assert_eq!((storage.list().unwrap(), text()), (vec!["LOCK".to_owned()], before));
+    drop(lock);
+    assert!(in_a_child(|| OsStorage::open_existing(dir.path()).unwrap().lock().is_ok()), "it is free again");
+}
+
+/// Memory that is not there, whatever the machine has: no more address space than this.
+#[test]
+fn a_file_that_does_not_fit_into_memory_is_refused_with_its_length_whether_it_is_mapped_or_read() {
+    const LEN: u64 = 16 << 30;
+    let dir = tempfile::tempdir().unwrap();
+    let storage = OsStorage::open_or_create(dir.path()).unwrap();
+    // A hole, which takes no room on the disk.
+    storage.create("a").unwrap().write_at(b"x", LEN - 1).unwrap();
+    assert!(in_a_child(|| {
+        let limits = Rlimit { current: Some(LEN / 2), ..getrlimit(Resource::As) };
+        setrlimit(Resource::As, limits).unwrap();
+        let file = storage.open_read_only("a").unwrap();
+        let refused = |error| match error {
+            StorageError::OutOfMemory { path, bytes } => path == dir.path().join("a") && bytes == LEN,
+            _ => false,
+        };
+        refused(file.read_whole().unwrap_err())
+            && refused(file.contents().unwrap_err())
+            && file.read_at(&mut [0; 8], LEN - 8).is_ok()
+    }));
 }
