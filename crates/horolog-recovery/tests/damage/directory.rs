@@ -128,6 +128,11 @@ impl Directory {
         self.expected(places.sound(), &rotten)
     }
 
+    /// Whether a newer snapshot than this one counts.
+    pub(crate) fn is_older(&self, snapshot: u64) -> bool {
+        self.snapshots.first() != Some(&snapshot)
+    }
+
     /// What callers could see after a record.
     pub(crate) fn picture(&self, lsn: u64) -> &str {
         &self.pictures[&lsn]

@@ -11,7 +11,7 @@ use crate::directory::{Directory, options, snapshot_id};
 use crate::found::{Found, decoded};
 use crate::places::{Places, Verdict, batches, segment_id};
 
-const BOTH: [fn(u64) -> Directory; 2] = [Directory::whole, Directory::compacted];
+pub(crate) const BOTH: [fn(u64) -> Directory; 2] = [Directory::whole, Directory::compacted];
 
 impl Directory {
     fn names(&self) -> Vec<String> {
@@ -125,6 +125,34 @@ fn any_two_swapped_files_of_a_kind_get_exactly_their_verdict() {
             assert_eq!(directory.judge(&disk, &what), expected, "{what}");
         }
     }
+}
+
+/// Neither file is what its name says: as if each were damaged from its first byte on. META is looked at first.
+#[test]
+fn any_two_swapped_files_of_different_kinds_get_exactly_their_verdict() {
+    let mut swapped = 0;
+    for directory in BOTH.map(|make| make(1)) {
+        let (places, names) = (Places::of(&directory.disk), directory.names());
+        let kind = |name: &str| name.split('-').next().map(str::to_owned);
+        let pairs =
+            names.iter().enumerate().flat_map(|(at, one)| names[..at].iter().map(move |it| (one, it)));
+        for (one, other) in pairs.filter(|(one, other)| kind(one) != kind(other)) {
+            let of = |name: &String| directory.disk.bytes(name).expect("it is there");
+            let disk = directory.with(one, &of(other));
+            disk.put(other, &of(one));
+            let both = [one, other];
+            let rotten: Vec<_> = both.iter().filter_map(|name| snapshot_id(name)).collect();
+            let expected = match both.iter().find_map(|name| segment_id(name)) {
+                _ if both.iter().any(|name| *name == "META") => Found::MetaDamaged,
+                Some(id) => directory.expected(places.if_unusable(id), &rotten),
+                None => unreachable!("META, segments and snapshots are all the kinds there are"),
+            };
+            let what = format!("{one} and {other}");
+            assert_eq!(directory.judge(&disk, &what), expected, "{what}");
+            swapped += 1;
+        }
+    }
+    assert_eq!(swapped, 5 + (5 + 2 + 5 * 2));
 }
 
 #[test]

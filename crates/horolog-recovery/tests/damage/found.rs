@@ -1,10 +1,12 @@
 //! What reading a directory gives, in words that can be compared.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use horolog_recovery::{Recovered, RecoveryError, recover, verify};
 use horolog_sim::decoder::{Base, Log, Verdict as Decoded, decode};
 use horolog_sim::{SimDisk, decoder};
+use horolog_storage::{Op, StorageError};
 use horolog_wal::{LogError, LogFile, LogOptions, open_writer};
 
 use crate::directory::{Directory, options};
@@ -30,6 +32,20 @@ pub(crate) enum Found {
     /// A segment of another log, the first there is.
     Foreign(u64),
     Newer(LogFile),
+    /// The medium gives an error for a file, from this byte on.
+    Unread {
+        name: String,
+        offset: u64,
+    },
+    /// There is no memory for a whole file.
+    NoMemory {
+        name: String,
+        bytes: u64,
+    },
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().expect("a file").to_string_lossy().into_owned()
 }
 
 impl Found {
@@ -54,6 +70,15 @@ impl Found {
             Err(RecoveryError::Log(LogError::MetaDamaged(_))) => Self::MetaDamaged,
             Err(RecoveryError::Log(LogError::ForeignSegment { segment, .. })) => Self::Foreign(*segment),
             Err(RecoveryError::Log(LogError::NewerVersion { file, .. })) => Self::Newer(*file),
+            Err(RecoveryError::Log(LogError::Storage(StorageError::Io {
+                op: Op::Read,
+                path,
+                offset: Some(offset),
+                ..
+            }))) => Self::Unread { name: name_of(path), offset: *offset },
+            Err(RecoveryError::Log(LogError::Storage(StorageError::OutOfMemory { path, bytes }))) => {
+                Self::NoMemory { name: name_of(path), bytes: *bytes }
+            }
             Err(error) => panic!("{error:?}"),
         }
     }

@@ -6,6 +6,7 @@
 #![cfg(test)]
 #![expect(clippy::cast_possible_truncation, reason = "offsets are cut to size")]
 
+mod blocks;
 mod directory;
 mod files;
 mod flips;

@@ -163,6 +163,11 @@ impl Places {
         }
     }
 
+    /// Whether META lists a segment, or a LINK names it.
+    pub(crate) fn is_needed(&self, id: u64) -> bool {
+        id >= self.first_listed || self.linked.contains_key(&id)
+    }
+
     /// What must come of a segment that is not there, not as long as its header says, or another one's.
     pub(crate) fn if_unusable(&self, id: u64) -> Verdict {
         self.if_flipped(&format!("seg-{id:016x}.wal"), 0)
