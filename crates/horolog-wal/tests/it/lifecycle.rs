@@ -236,6 +236,34 @@ fn segments_grow_only_while_they_fill_fast() {
     assert!(sizes(10_000).iter().all(|len| *len == 64));
 }
 
+/// The sizes in KiB of the segments that were filled, in their order: so many of them with so many milliseconds a block.
+fn sizes_of_filled(pace: &[(usize, u64)], prepares: bool) -> Vec<u64> {
+    let disk = mem(1);
+    let (mut writer, mut batch) = growing(&disk);
+    let (mut now_ms, mut filled) = (0, 0);
+    for &(segments, ms_a_block) in pace {
+        let end = filled + segments;
+        while filled < end {
+            let stamp = Stamp { first_lsn: writer.tail().next(), ..Stamp::default() };
+            now_ms += ms_a_block;
+            filled += usize::from(writer.append(&mut batch, stamp, now_ms).unwrap().rotated);
+            if prepares && let Some(plan) = writer.wants_spare() {
+                writer.offer_spare(plan.prepare().unwrap());
+            }
+        }
+    }
+    let segments = disk.files().into_iter().filter(|(name, _)| name.starts_with("seg-"));
+    segments.take(filled).map(|(_, len)| len >> 10).collect()
+}
+
+/// How fast one is filled decides about the next one that is made, which is used at once, or behind the one in reserve.
+#[test]
+fn segments_halve_while_they_fill_slowly_and_grow_again_when_they_fill_fast() {
+    let pace = [(4, 1), (5, 1_000), (4, 1)];
+    assert_eq!(sizes_of_filled(&pace, false), [64, 128, 256, 256, 256, 128, 64, 64, 64, 64, 128, 256, 256]);
+    assert_eq!(sizes_of_filled(&pace, true), [64, 64, 128, 256, 256, 256, 128, 128, 64, 64, 64, 128, 256]);
+}
+
 #[test]
 fn a_batch_larger_than_any_segment_gets_one_that_holds_it() {
     let disk = mem(1);
