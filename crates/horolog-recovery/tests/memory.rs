@@ -21,9 +21,12 @@ use horolog_sim::SimDisk;
 use horolog_state::snapshot::SnapshotWalk;
 use horolog_state::{ClockReading, DueTime, Epoch, Lsn, Put, Record, State, Tick, TickLen, Timeline, codec};
 use horolog_storage::OsStorage;
-use horolog_wal::{BatchBuf, LogOptions, SnapshotFile, Stamp, Syncer, Writer, open_writer, read_log};
+use horolog_wal::{BatchBuf, LogOptions, SnapshotFile, Stamp, Syncer, Writer, open_writer};
 
 use hex::Files;
+
+/// What a file counts for that the log does not know, beside its name: the least that a file system keeps of one.
+const NODE: u64 = 256;
 
 /// Beside twice the directory: the pages in which a state begins, names, an error's words.
 const CONSTANT: u64 = 256 << 10;
@@ -118,17 +121,27 @@ struct Owner {
 
 impl Owner {
     fn new(segment_bytes: u64) -> Self {
-        let disk = Arc::new(SimDisk::new(1));
+        Self::open(Arc::new(SimDisk::new(1)), segment_bytes)
+    }
+
+    /// The next process that has the directory.
+    fn succeeded(self) -> Self {
+        let killed = self.disk.process_kill();
+        Self::open(Arc::new(killed), 32 << 10)
+    }
+
+    fn open(disk: Arc<SimDisk>, segment_bytes: u64) -> Self {
         let options = LogOptions {
             segment_bytes_min: segment_bytes,
             segment_bytes_max: segment_bytes,
             ..LogOptions::small()
         };
-        let view = read_log(&*disk, &options).expect("nothing is there");
-        let (writer, syncer) = open_writer(disk.clone(), &view, &options, 0).expect("a new log");
-        let mut owner = Self { disk: disk.clone(), writer, syncer, state: State::new() };
+        let found = recover(&*disk, &options).expect("nothing is there, or sound");
+        let (writer, syncer) = open_writer(disk.clone(), &found.log, &options, 0).expect("the disk works");
+        let epoch = found.state.epoch() + 1;
+        let mut owner = Self { disk: disk.clone(), writer, syncer, state: found.state };
         let (reading, tick_len) = (ClockReading::default(), TickLen::MILLISECOND);
-        owner.write(&[Record::Epoch(Epoch { epoch: 1, tick_len, generation_floor: 0, reading })]);
+        owner.write(&[Record::Epoch(Epoch { epoch, tick_len, generation_floor: 0, reading })]);
         owner
     }
 
@@ -410,6 +423,88 @@ fn a_file_that_was_cut_or_has_grown_costs_no_more() {
                 Place::of(&cut).check(&format!("{name} of {scene}, {len} bytes"));
             }
         }
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_costs_no_more() {
+    for (scene, files) in directories() {
+        for name in files.keys() {
+            let mut rest = files.clone();
+            rest.remove(name);
+            Place::of(&rest).check(&format!("{scene} without {name}"));
+            let alone = files.iter().filter(|(other, _)| *other == name || *other == "META");
+            let alone = alone.map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
+            Place::of(&alone).check(&format!("META and {name} of {scene}"));
+        }
+    }
+}
+
+/// A log, as a life before the last one left it, of which some files were put back.
+#[test]
+fn a_log_of_an_older_epoch_costs_no_more_nor_do_files_of_one() {
+    let mut owner = Owner::new(32 << 10);
+    let mut past: Vec<Files> = Vec::new();
+    for epoch in 1..5 {
+        owner.schedule(2, 3, 1_000 * epoch);
+        if epoch == 2 {
+            owner.snapshot();
+        }
+        past.push(owner.files());
+        owner = owner.succeeded();
+    }
+    let now = owner.files();
+    for (epoch, older) in (1..).zip(past) {
+        Place::of(&older).check(&format!("epoch {epoch}"));
+        for (name, bytes) in &older {
+            let mut mixed = now.clone();
+            mixed.insert(name.clone(), bytes.clone());
+            Place::of(&mixed).check(&format!("{name} of epoch {epoch}"));
+            mixed.extend(older.iter().map(|(name, bytes)| (name.clone(), bytes.clone())));
+            mixed.insert(name.clone(), now.get(name).unwrap_or(bytes).clone());
+            Place::of(&mixed).check(&format!("epoch {epoch}, and {name} of now"));
+        }
+    }
+}
+
+/// What is no part of the log is not read, however large it is: it counts for its name, and for a node.
+#[test]
+fn files_that_are_no_part_of_a_log_cost_their_names_whatever_is_in_them() {
+    let names = |count: u64| {
+        let strange = (0..count).map(|n| format!("{n}-{}", "x".repeat(200)));
+        let alike = (0..count).flat_map(|n| [format!("seg-{n:016x}.wal.old"), format!("snap-{n:x}.img")]);
+        strange.chain(alike).collect::<Vec<_>>()
+    };
+    for files in [made(), Files::new()] {
+        let mut place = Place::of(&files);
+        for (nth, name) in names(500).into_iter().enumerate() {
+            let file = fs::File::create(place.dir.path().join(&name)).expect("made");
+            // A hole takes no room.
+            file.set_len(if nth % 500 == 0 { 1 << 30 } else { 0 }).expect("the file system has large files");
+            place.bytes += NODE + name.len() as u64;
+        }
+        place.check("with many files that are not the log's");
+    }
+}
+
+/// Files with names that a log gives are looked at: a segment that META does not list by its header, a snapshot too.
+#[test]
+fn files_of_a_logs_names_that_it_does_not_know_cost_no_more_than_their_headers() {
+    let sound = made();
+    for (count, len) in [(500, 0), (500, BLOCK as u64 - 1), (3, 1 << 30)] {
+        let mut place = Place::of(&sound);
+        for n in 100..100 + count {
+            for name in [
+                format!("seg-{n:016x}.wal"),
+                format!("seg-{n:016x}.wal.tmp"),
+                format!("snap-{n:016x}.img.tmp"),
+            ] {
+                let file = fs::File::create(place.dir.path().join(&name)).expect("made");
+                file.set_len(len).expect("the file system has large files");
+                place.bytes += NODE + name.len() as u64;
+            }
+        }
+        place.check(&format!("with {count} unknown files of {len} bytes of each kind"));
     }
 }
 

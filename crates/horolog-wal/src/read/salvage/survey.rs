@@ -108,10 +108,19 @@ fn mend(
     let bytes = match fault {
         // It is another segment's header.
         Fault::Segment(SegmentFault::Misplaced { .. }) => return Ok(None),
-        _ => found.read_whole(storage)?,
+        _ => beginning(storage, found)?,
     };
     let own = SegmentHeader::decode(&bytes).ok().filter(|header| header.segment_id == found.id);
     Ok(own.or_else(|| listed(found.id, &bytes, meta?)))
+}
+
+/// The header's block and the next: a file of that name may be anybody's, and as large as it likes.
+fn beginning(storage: &dyn Storage, found: &Found) -> Result<Vec<u8>, LogError> {
+    const LEN: usize = 2 * BLOCK_LEN as usize;
+    let file = storage.open_read_only(&found.name)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(LEN).min(LEN)];
+    file.read_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 /// META has all of a header but the epoch, and that stands in the LINK as well.
