@@ -7,7 +7,7 @@ use crate::format::BLOCK_LEN;
 pub struct LogOptions {
     /// The size of the first segment, and of every segment of a quiet log. Rounded up to whole blocks.
     pub segment_bytes_min: u64,
-    /// Segments double up to this size while they fill in under ten seconds each.
+    /// Segments double up to this size while they fill in under ten seconds each, and halve while they do not.
     pub segment_bytes_max: u64,
     /// A batch that would take more bytes on disk is refused ([`crate::LogError::TooLarge`]), before anything is written.
     pub batch_bytes_max: u64,

@@ -119,8 +119,8 @@ impl Options {
         self
     }
 
-    /// The size of the first log segments, and the size up to which they grow while they fill in under ten seconds.
-    /// Default 1 MiB and 64 MiB.
+    /// The size of the first log segments, and the size up to which they grow while they fill in under ten seconds. They
+    /// become smaller again when they do not. Default 1 MiB and 64 MiB.
     #[must_use]
     pub fn segment_bytes(mut self, min: u64, max: u64) -> Self {
         (self.segment_bytes_min, self.segment_bytes_max) = (min, max);
