@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test says what it expects")]
 #![expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "golden files lie in the repository, and are put into a directory"
 )]
 #![expect(unsafe_code, reason = "an allocator that counts is the only witness of an allocation")]
@@ -88,6 +89,14 @@ impl Place {
         files.iter().for_each(|(name, bytes)| fs::write(dir.path().join(name), bytes).expect("written"));
         let bytes = files.values().map(|bytes| bytes.len() as u64).sum();
         Self { dir, storage, bytes }
+    }
+
+    /// A file of so many bytes that is no part of the log, and counts for no more than its being there.
+    fn put_unknown(&mut self, name: &str, len: u64) {
+        let file = fs::File::create(self.dir.path().join(name)).expect("made");
+        // A hole takes no room.
+        file.set_len(len).expect("the file system has large files");
+        self.bytes += NODE + name.len() as u64;
     }
 
     /// Reads it as an opening does, as `verify` does, and as `repair` does.
@@ -478,10 +487,7 @@ fn files_that_are_no_part_of_a_log_cost_their_names_whatever_is_in_them() {
     for files in [made(), Files::new()] {
         let mut place = Place::of(&files);
         for (nth, name) in names(500).into_iter().enumerate() {
-            let file = fs::File::create(place.dir.path().join(&name)).expect("made");
-            // A hole takes no room.
-            file.set_len(if nth % 500 == 0 { 1 << 30 } else { 0 }).expect("the file system has large files");
-            place.bytes += NODE + name.len() as u64;
+            place.put_unknown(&name, if nth % 500 == 0 { 1 << 30 } else { 0 });
         }
         place.check("with many files that are not the log's");
     }
@@ -497,11 +503,10 @@ fn files_of_a_logs_names_that_it_does_not_know_cost_no_more_than_their_headers()
             for name in [
                 format!("seg-{n:016x}.wal"),
                 format!("seg-{n:016x}.wal.tmp"),
+                format!("snap-{n:016x}.img"),
                 format!("snap-{n:016x}.img.tmp"),
             ] {
-                let file = fs::File::create(place.dir.path().join(&name)).expect("made");
-                file.set_len(len).expect("the file system has large files");
-                place.bytes += NODE + name.len() as u64;
+                place.put_unknown(&name, len);
             }
         }
         place.check(&format!("with {count} unknown files of {len} bytes of each kind"));

@@ -33,13 +33,19 @@ pub(crate) fn snapshot_id(name: &str) -> Option<u64> {
 
 /// The identity in the header of a snapshot, if it is intact. Its file may be anything.
 pub(crate) fn identity_of(storage: &dyn Storage, name: &str) -> Result<Option<u128>, LogError> {
+    let block = header_block(storage, name)?;
+    Ok(block.and_then(|block| SnapshotHeader::decode(&block)).map(|header| header.uuid))
+}
+
+/// The first block of a file; `None` if it has less.
+fn header_block(storage: &dyn Storage, name: &str) -> Result<Option<Vec<u8>>, LogError> {
     let file = storage.open_read_only(name)?;
     if file.len()? < SNAPSHOT_HEADER_LEN as u64 {
         return Ok(None);
     }
     let mut block = vec![0; SNAPSHOT_HEADER_LEN];
     file.read_at(&mut block, 0)?;
-    Ok(SnapshotHeader::decode(&block).map(|header| header.uuid))
+    Ok(Some(block))
 }
 
 impl LogView<'_> {
@@ -170,8 +176,13 @@ impl SnapshotOnDisk {
 pub fn snapshots_on_disk(storage: &dyn Storage, uuid: u128) -> Result<Vec<SnapshotOnDisk>, LogError> {
     let mut found = Vec::new();
     for id in storage.list()?.iter().filter_map(|name| snapshot_id(name)) {
+        // What does not begin as a snapshot may be anybody's, and as large as it likes.
+        let Some(block) = header_block(storage, &snapshot_name(id))? else { continue };
+        refuse_later(id, &block)?;
+        if SnapshotHeader::decode(&block).is_none() {
+            continue;
+        }
         let bytes = read_whole(storage, id)?;
-        refuse_later(id, &bytes)?;
         let Some((header, account)) = account_of(&bytes) else { continue };
         let read = for_each_section_of::<Infallible>(&bytes, header.uuid, &account, &mut |_| Ok(()));
         match read {
