@@ -10,6 +10,7 @@
 //! | `healed` | the engine goes on; what was indeterminate has happened |
 //! | `full`, `resumed` | there is no room for new timers; there is again |
 //! | `opened` | the engine is open, if that was asked for |
+//! | `compacted N`, `not compacted N …` | a snapshot counts that has everything up to timer N; or not, and why |
 //! | `closed` | the log was closed in order |
 //!
 //! WHAT is `scheduled`, `cancelled` or `completed`, and N the number of the timer, which is its key too.
@@ -17,6 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io::{ErrorKind, Read, stdin};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,9 +53,18 @@ enum Args {
         /// Says `opened` first, and waits for a line on standard input.
         #[arg(long)]
         wait: bool,
+        /// The number of the first timer.
+        #[arg(long, default_value_t = 0)]
+        from: u32,
         /// How many timers.
         #[arg(long, default_value_t = 24)]
         timers: u32,
+        /// Makes a snapshot after so many timers, again and again, and with it lets go of the log before it.
+        #[arg(long)]
+        compact_after: Option<u32>,
+        /// Ends without closing the log, as a process that is killed.
+        #[arg(long)]
+        unclosed: bool,
     },
     /// Schedules timers until the disk is full, cancels some, waits for a line on standard input, and goes on.
     Fill { dir: PathBuf },
@@ -63,14 +74,20 @@ enum Args {
 
 fn main() -> ExitCode {
     match Args::parse() {
-        Args::Run { dir, heal, wait, timers } => with_engine(&dir, |engine| {
+        Args::Run { dir, heal, wait, from, timers, compact_after, unclosed } => with_engine(&dir, |engine| {
             if wait {
                 println!("opened");
                 stdin().read_exact(&mut [0])?;
             }
-            Run { engine, heal }.all(timers)
+            Run { engine, heal, compact_after }.all(from..from + timers);
+            if unclosed {
+                std::process::exit(0);
+            }
+            Ok(ExitCode::SUCCESS)
         }),
-        Args::Fill { dir } => with_engine(&dir, |engine| Run { engine, heal: false }.fill()),
+        Args::Fill { dir } => {
+            with_engine(&dir, |engine| Run { engine, heal: false, compact_after: None }.fill())
+        }
         Args::Check { dir } => with_engine(&dir, check),
     }
 }
@@ -134,11 +151,12 @@ enum Answer {
 struct Run<'a> {
     engine: &'a Engine,
     heal: bool,
+    compact_after: Option<u32>,
 }
 
 impl Run<'_> {
-    fn all(&self, timers: u32) -> Result<ExitCode, Box<dyn Error>> {
-        for n in 0..timers {
+    fn all(&self, numbers: Range<u32>) {
+        for n in numbers {
             let is_near = n % 4 == 3;
             let due = if is_near { Duration::ZERO } else { HOUR };
             let answer = self.schedule(n, Timer::after(due).payload(payload(n)));
@@ -148,8 +166,20 @@ impl Run<'_> {
             if n % 6 == 5 {
                 self.cancel(n - 1);
             }
+            if self.compact_after.is_some_and(|every| n % every == every - 1) {
+                self.compact(n);
+            }
         }
-        Ok(ExitCode::SUCCESS)
+    }
+
+    fn compact(&self, n: u32) {
+        match self.engine.compact_now() {
+            Ok(()) => println!("compacted {n}"),
+            Err(error) => {
+                println!("not compacted {n} {}", whole(&error));
+                self.try_to_heal();
+            }
+        }
     }
 
     fn schedule(&self, n: u32, timer: Timer) -> Answer {
