@@ -5,11 +5,20 @@
 
 use std::collections::BTreeMap;
 
-use horolog_state::{DueTime, Grid, Lsn, Now, Payload, Phase, State, TickLen, TimerId};
+use horolog_state::{DueTime, Grid, Lsn, Now, Payload, Phase, State, TickLen, TimerId, TimerView};
 
 use super::TICK_LEN;
 use super::verdict::Invariant;
 use crate::machine::Begun;
+
+/// Whether a recurring timer has come while the run came to its end.
+#[derive(Clone, Copy, Debug)]
+enum Owed {
+    /// It was not due.
+    NotYet,
+    Due,
+    Came,
+}
 
 /// What is known of one timer.
 #[derive(Clone, Debug)]
@@ -27,6 +36,8 @@ pub(crate) struct Expected {
     completed: Vec<(Lsn, u64)>,
     /// The last delivery received, by occurrence and number.
     received: Option<(u64, u32)>,
+    /// Recurring, and it was due while the run came to its end.
+    owed: Owed,
     /// It waits for a retry since this record, or was given up: its due time is the engine's affair.
     failed: Option<Lsn>,
 }
@@ -43,6 +54,7 @@ impl Expected {
             doomed: None,
             completed: Vec::new(),
             received: None,
+            owed: Owed::NotYet,
             failed: None,
         }
     }
@@ -152,6 +164,7 @@ impl Model {
             return wrong("does not count its deliveries upwards");
         }
         expected.received = Some(this);
+        expected.owed = Owed::Came;
         match self.backlog.remove(&token.id) {
             Some(place) if place < self.backlog_at => wrong("comes after later ones of the backlog"),
             Some(place) => {
@@ -234,13 +247,28 @@ impl Model {
         Ok(())
     }
 
-    /// One-shots that have to come and did not.
+    /// The run comes to its end: what came before does not count.
+    pub(crate) fn begin_to_end(&mut self) {
+        self.timers.values_mut().for_each(|expected| expected.owed = Owed::NotYet);
+    }
+
+    /// While the run comes to its end: a recurring timer that is due has to come once, unless it may be skipped.
+    pub(crate) fn owe(&mut self, state: &State, now: &Now) {
+        let is_due = |timer: TimerView<'_>| timer.phase == Phase::Waiting && now.has_reached(timer.due);
+        for (id, expected) in self.timers.iter_mut().filter(|(_, it)| it.grid.is_some() && !it.skips) {
+            if !matches!(expected.owed, Owed::Came) && state.view(*id).is_some_and(is_due) {
+                expected.owed = Owed::Due;
+            }
+        }
+    }
+
+    /// Timers that have to come and did not: one-shots, and recurring ones that are owed.
     pub(crate) fn left(&self, state: &State) -> Vec<TimerId> {
         let left = self.timers.iter().filter(|(id, expected)| {
             let over = expected.has_ended() || expected.doomed.is_some() || expected.never_comes();
-            let gone = state.view(**id).is_none_or(|timer| timer.doomed || timer.phase == Phase::Dead);
             // `agrees` says whether one that is gone may be.
-            !over && !gone && expected.grid.is_none()
+            let gone = state.view(**id).is_none_or(|timer| timer.doomed || timer.phase == Phase::Dead);
+            !over && !gone && (expected.grid.is_none() || matches!(expected.owed, Owed::Due))
         });
         left.map(|(id, _)| *id).collect()
     }

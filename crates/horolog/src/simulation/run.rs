@@ -1,5 +1,7 @@
 //! A list of steps from beginning to end.
 
+use horolog_state::TimerId;
+
 use super::print::Print;
 use super::step::Step;
 use super::verdict::{Checked, Counts, Invariant, Violation};
@@ -108,6 +110,7 @@ impl World {
         if self.armed.halted || self.failure().is_some() {
             self.restart()?;
         }
+        self.model.begin_to_end();
         for round in 0..ROUNDS_MAX {
             if self.failure().is_some() {
                 self.heal()?;
@@ -116,6 +119,10 @@ impl World {
                 self.restart()?;
             }
             self.pass(if round < 40 { 500 } else { 60_000 });
+            let now = self.now();
+            if let Some(node) = &self.node {
+                self.model.owe(node.machine.state(), &now);
+            }
             self.turn();
             self.settle()?;
             self.finish_jobs()?;
@@ -130,12 +137,16 @@ impl World {
                 return self.end_well();
             }
         }
-        let left = self.node.as_ref().map(|node| self.model.left(node.machine.state()));
+        let left = self.left();
         Err(self.violation(Invariant::I3, format!("these never come: {left:?}")))
     }
 
     fn is_drained(&self) -> bool {
-        self.node.as_ref().is_none_or(|node| self.model.left(node.machine.state()).is_empty())
+        self.left().is_empty()
+    }
+
+    fn left(&self) -> Vec<TimerId> {
+        self.node.as_ref().map_or_else(Vec::new, |node| self.model.left(node.machine.state()))
     }
 
     /// The state in memory is what callers know, and so is what an opening finds.
