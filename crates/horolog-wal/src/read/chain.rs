@@ -73,6 +73,9 @@ pub(crate) struct Head {
     /// never have been synced, and a LINK may name only what is durable. Not that of the first batch, unless META calls
     /// the segment the head: a rotation may have taken along what a sync of the segment before made durable *there*.
     pub(crate) ends: Vec<Boundary>,
+    /// What META and this segment prove. Only they speak of places in it: what a newer segment proves may be durable there
+    /// alone, if it went along. (That it does not count all the same takes damage of its first batch.)
+    pub(crate) durable_here: Lsn,
     pub(crate) torn_bytes: u64,
     pub(crate) clean: bool,
     pub(crate) engine_tick: u64,
@@ -105,7 +108,7 @@ pub(crate) fn find_head(
         let is_known_head = found.id == meta.meta.head_segment;
         match first_batch(&mut scan) {
             Ok((first, link)) if is_known_head || link.reason == LinkReason::Rotated => {
-                let head = read_head(found, header, scan, (&first, link), is_known_head, proof)?;
+                let head = read_head(found, header, scan, (&first, link), meta, proof)?;
                 refuse_old_meta(&head, &unused, meta)?;
                 return Ok(Some((head, unused)));
             }
@@ -184,17 +187,20 @@ fn read_head(
     header: SegmentHeader,
     mut scan: Scan<'_>,
     (first, link): (&Batch<'_>, Link),
-    is_durable: bool,
+    meta: &MetaFound,
     proof: &mut Proof,
 ) -> Result<Head, LogError> {
     let mut ends: Vec<Boundary> = Vec::new();
+    let is_durable = found.id == meta.meta.head_segment;
     let begun = if is_durable { link.prev_last_lsn } else { first.last_lsn };
+    let mut here = Proof::default();
+    here.weigh(meta_evidence(meta));
     let (mut clean, mut engine_tick) = (false, 0);
     let mut take = |batch: &Batch<'_>| {
         clean = batch.is_clean();
         engine_tick = batch.header.engine_tick.max(engine_tick);
         let offset = block_offset(batch.block);
-        proof.weigh(stamp_evidence(found.id, offset, batch.header.durable_lsn));
+        here.weigh(stamp_evidence(found.id, offset, batch.header.durable_lsn));
         if ends.last().map_or(begun, |end| end.last_lsn) < batch.last_lsn {
             ends.push(Boundary { segment: found.id, last_lsn: batch.last_lsn, chain: batch.chain });
         }
@@ -210,14 +216,16 @@ fn read_head(
             Err(Stop::Unknown(what)) => return Err(unknown(found.id, scan.offset(), what)),
         }
     };
-    proof.weigh(link_evidence(found.id, link.prev_last_lsn));
+    here.weigh(link_evidence(found.id, link.prev_last_lsn));
     if !scan.sealed {
-        proof.weigh_strays(found.id, &scan);
+        here.weigh_strays(found.id, &scan);
     }
+    here.evidence().into_iter().for_each(|evidence| proof.weigh(evidence));
     let torn_bytes = if scan.sealed { 0 } else { scan.torn_bytes() };
     let stop = StopAt { segment: found.id, offset: scan.offset(), why };
     let part = Part { is_head: true, ..part_of(found, header, link, &scan) };
-    Ok(Head { part, ends, torn_bytes, clean: clean && torn_bytes == 0, engine_tick, stop })
+    let durable_here = here.durable();
+    Ok(Head { part, ends, durable_here, torn_bytes, clean: clean && torn_bytes == 0, engine_tick, stop })
 }
 
 fn part_of(found: &Found, header: SegmentHeader, link: Link, scan: &Scan<'_>) -> Part {

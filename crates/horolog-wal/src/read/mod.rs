@@ -141,7 +141,7 @@ fn view_of<'a>(
     durable: Lsn,
     codec: u16,
 ) -> LogView<'a> {
-    let cut = cut_at(&head, durable);
+    let cut = cut_at(&head, durable.min(head.durable_here));
     let (valid, torn_bytes, clean, engine_tick) =
         (head.part.last_lsn, head.torn_bytes, head.clean, head.engine_tick);
     parts.push(Part { has_lock: directory.has_lock, ..head.part });
@@ -194,7 +194,7 @@ fn view_without_head<'a>(
     }
 }
 
-/// The last place that is durable for certain and at which a batch ends: the log is continued there, with a copy of what is
+/// The last place that is durable there for certain and at which a batch ends: the log is continued there, with a copy of what is
 /// behind it. In front of all such places is what the head's LINK names; the new segment then takes the head's place.
 fn cut_at(head: &Head, durable: Lsn) -> Boundary {
     let behind = head.ends.partition_point(|end| end.last_lsn <= durable);

@@ -117,6 +117,26 @@ fn an_opening_links_to_no_place_that_only_a_sync_of_another_segment_vouches_for(
     }
 }
 
+/// What went along is durable where it is, and what says so is damaged in its first block: the full segment counts again, and has
+/// all of it in the page cache alone.
+#[test]
+fn an_opening_links_to_no_place_that_only_a_damaged_segment_vouches_for() {
+    for remains in 0..40 {
+        let disk = mem(remains);
+        let mut rig = lender(&disk);
+        rotate(&mut rig, 2);
+        // It was taken before, and its owner promises less than it makes durable.
+        rig.syncer.sync().unwrap();
+        rig.append().unwrap();
+        let killed = crashed(&disk, 0);
+        let name = format!("seg-{:016x}.wal", head(&killed));
+        assert!(killed.flip(&name, 4096 + 100, 1), "the LINK and what went along");
+        let rig = Rig::open(killed.clone(), rig.model, rig.acked, 1).unwrap();
+        let after = killed.power_cut(&mut keeper(&mut Rng::new(remains)));
+        check(&read(&after).unwrap(), rig.model, rig.acked);
+    }
+}
+
 #[test]
 fn a_second_rotation_during_one_sync_waits_for_it() {
     let disk = mem(1);
