@@ -12,7 +12,7 @@ use std::sync::Arc;
 use horolog::{RecoveryError, StorageError};
 use horolog_recovery::{Repaired, recover, salvage};
 use horolog_state::Lsn;
-use horolog_storage::{OsStorage, Storage};
+use horolog_storage::{OsStorage, Storage, lies_in};
 use horolog_wal::LogOptions;
 
 use self::report::Report;
@@ -39,7 +39,7 @@ pub(crate) fn repair(args: &RepairArgs) -> Result<u8, Trouble> {
 
 /// Nothing is written over anything, and nothing into the old directory.
 fn refuse_occupied(old: &OsStorage, to: &Path) -> Result<(), Trouble> {
-    if old.holds(to)? {
+    if lies_in(to, old.path())? {
         return Err(Trouble::InTheOld { dir: to.to_owned() });
     }
     match OsStorage::open_existing(to).and_then(|found| found.list()) {

@@ -36,7 +36,8 @@
 //! # Platforms
 //!
 //! Linux is first class. Elsewhere the crate compiles and these guarantees are missing: on Windows a directory cannot
-//! be synced, so a new name may be lost in a power cut; on every system but Linux [`boot_id`] is 0 and files are
+//! be synced, so a new name may be lost in a power cut, and it is known by its path, so one that is put in its place is taken
+//! for it; on every system but Linux [`boot_id`] is 0 and files are
 //! read rather than mapped; on macOS `sync` is as strong as the standard library's `sync_data`.
 
 mod contents;
@@ -49,7 +50,7 @@ use std::sync::Arc;
 
 pub use contents::Contents;
 pub use error::{Op, StorageError};
-pub use os::{OsStorage, boot_id, host_name};
+pub use os::{OsStorage, boot_id, host_name, lies_in};
 
 /// The name of the lock file. It is created once and never deleted: deleting it would let two writers hold two locks.
 pub const LOCK_FILE: &str = "LOCK";

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::Receiver;
 use horolog_recovery::{RecoveryError, Report, Salvaged, salvage};
 use horolog_state::{CancelOutcome, Lsn, Now, ScheduleRefusal, TickLen, TimerId, When};
-use horolog_storage::{LockGuard, OsStorage, Storage, StorageError};
+use horolog_storage::{LockGuard, OsStorage, Storage, StorageError, lies_in};
 use horolog_wal::{LogCopy, LogError, LogOptions, read_anew};
 
 use crate::batch::{Batch, BatchOperation};
@@ -54,6 +54,7 @@ use crate::timer::{Durability, Timer, unix_ns};
 pub struct Engine {
     core: Arc<Core>,
     path: PathBuf,
+    storage: Arc<dyn Storage>,
     report: Report,
     opening_times: OpeningTimes,
     /// Emptied by the shutdown.
@@ -158,7 +159,8 @@ impl Engine {
         begin_epoch(&core)?;
         let threads = start_threads(&core)?;
         let running = Mutex::new(Some(Running { threads, lock }));
-        Ok(Self { core, path: path.into(), report: opened.report, opening_times: laps.end(), running })
+        let (path, report) = (path.into(), opened.report);
+        Ok(Self { core, path, storage, report, opening_times: laps.end(), running })
     }
 
     /// Schedules a timer and returns its id once its record is as safe as asked ([`Timer::durability`]).
@@ -485,8 +487,7 @@ impl Engine {
     /// ```
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<(), BackupError> {
         let path = path.as_ref();
-        let ours = OsStorage::open_existing(&self.path)?;
-        if ours.holds(path)? {
+        if lies_in(path, &self.path)? {
             return Err(BackupError::Inside { path: path.to_owned() });
         }
         // The other place before all that is read for it.
@@ -496,7 +497,7 @@ impl Engine {
         let applied = self.core.hold_to_lead(|machine, _| machine.promise_all());
         self.wait_for(applied)?;
         let keeps_files = KeepsFiles::new(&self.core);
-        let found = salvage_beside_a_writer(&ours, applied)?;
+        let found = salvage_beside_a_writer(&*self.storage, applied)?;
         drop(keeps_files);
         let write = found.write_state(Arc::clone(&new), &LogOptions::default(), applied);
         write.map(drop).map_err(BackupError::Write)
@@ -528,6 +529,8 @@ impl Engine {
             // A panic of a thread has been reported as a failure by itself.
             let _ = thread.join();
         }
+        // A caller may still be inside one, healing too, and it must not write once another has the directory.
+        self.core.wait_until(Duration::MAX, |machine| !machine.has_work_out());
         // Nobody else has a job any more: the MARK with CLEAN, its sync, the word to META, as far as threads have not done it.
         for hand in [Hand::Keep, Hand::Log, Hand::Keep] {
             self.core.do_jobs(hand);

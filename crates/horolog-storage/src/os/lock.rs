@@ -1,12 +1,14 @@
 //! The writer's lock: `flock` on a file that is never deleted.
 
-use std::fs::{self, OpenOptions, TryLockError};
+use std::fs::{self, TryLockError};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use super::calls::uninterrupted;
+use super::dir::{Access, Dir};
 use super::host::{boot_id, host_name};
+use crate::LOCK_FILE;
 use crate::error::{Op, StorageError};
 
 const TRIES_AGAIN: u32 = 5;
@@ -24,14 +26,15 @@ pub(super) struct OsLock {
 
 impl crate::LockGuard for OsLock {}
 
-pub(super) fn acquire(path: &Path) -> Result<OsLock, StorageError> {
-    acquire_pausing(path, || std::thread::sleep(PAUSE))
+/// The lock of `dir`, whose file messages call `path`.
+pub(super) fn acquire(dir: &Dir, path: &Path) -> Result<OsLock, StorageError> {
+    acquire_from(dir, path, || std::thread::sleep(PAUSE))
 }
 
 /// The lock, and what to do between two tries.
-fn acquire_pausing(path: &Path, mut pause: impl FnMut()) -> Result<OsLock, StorageError> {
+fn acquire_from(dir: &Dir, path: &Path, mut pause: impl FnMut()) -> Result<OsLock, StorageError> {
     let failed = |source| StorageError::from_io(Op::Lock, path, None, source);
-    let file = open(path)?;
+    let file = open(dir, path)?;
     for tries_left in (0..=TRIES_AGAIN).rev() {
         if was_free(&file).map_err(failed)? {
             introduce(&file).map_err(failed)?;
@@ -46,12 +49,9 @@ fn acquire_pausing(path: &Path, mut pause: impl FnMut()) -> Result<OsLock, Stora
 
 /// The lock file, made if there is none. What is written into it must not come out anywhere else, so it has to be a file, and
 /// no link to one.
-fn open(path: &Path) -> Result<fs::File, StorageError> {
+fn open(dir: &Dir, path: &Path) -> Result<fs::File, StorageError> {
     let failed = |source| StorageError::from_io(Op::Lock, path, None, source);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    not_following(&mut options);
-    let file = match uninterrupted(|| options.open(path)) {
+    let file = match dir.open_file(LOCK_FILE, Access::OwnOrCreate) {
         Err(source) if is_no_file(&source) => Err(StorageError::NotAFile { path: path.to_owned() }),
         opened => opened.map_err(failed),
     }?;
@@ -61,18 +61,6 @@ fn open(path: &Path) -> Result<fs::File, StorageError> {
         Err(StorageError::NotAFile { path: path.to_owned() })
     }
 }
-
-#[cfg(unix)]
-fn not_following(options: &mut OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    use rustix::fs::OFlags;
-    // A pipe would keep whoever opens it waiting.
-    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-}
-
-#[cfg(not(unix))]
-fn not_following(_options: &mut OpenOptions) {}
 
 /// Whether it was not opened because a link, a directory or a socket lies there.
 #[cfg(unix)]
@@ -131,10 +119,16 @@ fn text_of(file: &fs::File) -> io::Result<String> {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
+    use std::fs::OpenOptions;
     use std::os::unix::fs::{FileExt, symlink};
     use std::process::{Child, Command, Stdio};
 
     use super::*;
+
+    fn acquire_pausing(path: &Path, pause: impl FnMut()) -> Result<OsLock, StorageError> {
+        let dir = Dir::open(path.parent().expect("it lies in a directory")).expect("it is there");
+        acquire_from(&dir, path, pause)
+    }
 
     /// For a lock that is free.
     fn never() {

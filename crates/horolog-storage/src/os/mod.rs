@@ -6,6 +6,11 @@
 )]
 
 mod calls;
+#[cfg(unix)]
+mod dir;
+#[cfg(not(unix))]
+#[path = "dir_by_path.rs"]
+mod dir;
 mod file;
 mod host;
 mod lock;
@@ -13,12 +18,13 @@ mod lock;
 mod map;
 mod process;
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use self::calls::uninterrupted;
+use self::dir::{Access, Dir};
 use self::file::OsFile;
 pub use self::host::{boot_id, host_name};
 use self::process::Process;
@@ -26,61 +32,48 @@ use crate::error::{Op, StorageError};
 use crate::{File, LOCK_FILE, LockGuard, Storage};
 
 /// A directory of the file system.
+///
+/// On Unix it is held open: whatever becomes of its path, or of the working directory, every call is about the directory
+/// that was opened.
 #[derive(Debug)]
 pub struct OsStorage {
-    dir: PathBuf,
+    /// What messages name.
+    path: PathBuf,
+    dir: Dir,
     process: Process,
 }
 
 impl OsStorage {
     /// Opens a directory, creating it (and what leads to it) if it is not there.
     ///
-    /// A directory that was created is made durable in its parent before this returns: without that a power cut could
-    /// take the directory, and everything that was synced inside it, away.
+    /// A directory that was created, or in which nothing was made yet but its lock, is made durable in its parent before this
+    /// returns, and so is what leads to it: without that a power cut could take the directory, and everything that was
+    /// synced inside it, away. One in which something lies has been through that, or came with it.
     pub fn open_or_create(path: impl AsRef<Path>) -> Result<Self, StorageError> {
         let path = path.as_ref();
-        match Self::open_existing(path) {
+        let storage = match Self::open_existing(path) {
             Err(StorageError::NotFound { .. }) => {
                 create_durably(path)?;
-                Self::open_existing(path)
+                Self::open_existing(path)?
             }
-            found => found,
+            found => found?,
+        };
+        // A process that made it may have died before it could sync the parent; or it was made with `mkdir`.
+        if storage.list()?.iter().all(|name| name == LOCK_FILE) {
+            sync_ancestors(path)?;
         }
+        Ok(storage)
     }
 
     /// Opens a directory that must be there.
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, StorageError> {
         let path = path.as_ref();
-        let failed = |source| StorageError::from_io(Op::Open, path, None, source);
-        if !uninterrupted(|| fs::metadata(path)).map_err(failed)?.is_dir() {
-            return Err(failed(io::ErrorKind::NotADirectory.into()));
-        }
-        Ok(Self { dir: path.to_owned(), process: Process::current() })
-    }
-
-    /// Whether `path`, which need not be there, is this directory or would lie somewhere in it.
-    pub fn holds(&self, path: impl AsRef<Path>) -> Result<bool, StorageError> {
-        let failed = |source| StorageError::from_io(Op::Open, path.as_ref(), None, source);
-        let ours = uninterrupted(|| fs::canonicalize(&self.dir)).map_err(failed)?;
-        let mut there = PathBuf::new();
-        for component in std::path::absolute(path.as_ref()).map_err(failed)?.components() {
-            // What is not there yet will be a directory, and has no links in it.
-            if component == Component::ParentDir {
-                there.pop();
-                continue;
-            }
-            there.push(component);
-            match uninterrupted(|| fs::canonicalize(&there)) {
-                Ok(real) => there = real,
-                Err(source) if source.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(failed(source)),
-            }
-        }
-        Ok(there.starts_with(&ours))
+        let dir = Dir::open(path).map_err(|source| StorageError::from_io(Op::Open, path, None, source))?;
+        Ok(Self { path: path.to_owned(), dir, process: Process::current() })
     }
 
     fn file_path(&self, name: &str) -> Result<PathBuf, StorageError> {
-        let path = self.dir.join(name);
+        let path = self.path.join(name);
         let mut parts = Path::new(name).components();
         match (parts.next(), parts.next()) {
             (Some(Component::Normal(only)), None) if only == name => Ok(path),
@@ -88,11 +81,10 @@ impl OsStorage {
         }
     }
 
-    fn open_with(&self, name: &str, op: Op, options: &OpenOptions) -> Result<Arc<dyn File>, StorageError> {
+    fn open_with(&self, name: &str, op: Op, access: Access) -> Result<Arc<dyn File>, StorageError> {
         let path = self.file_path(name)?;
         let failed = |source| StorageError::from_io(op, &path, None, source);
-        let options = without_waiting(options);
-        let file = uninterrupted(|| options.open(&path)).map_err(failed)?;
+        let file = self.dir.open_file(name, access).map_err(failed)?;
         if !uninterrupted(|| file.metadata()).map_err(failed)?.is_file() {
             return Err(StorageError::NotAFile { path });
         }
@@ -100,122 +92,99 @@ impl OsStorage {
     }
 }
 
-/// A pipe with the name of a file would keep whoever opens it waiting for somebody at its other end.
-#[cfg(target_os = "linux")]
-fn without_waiting(options: &OpenOptions) -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = options.clone();
-    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    options
+/// Whether `path`, which need not be there, is the directory `dir` or would lie somewhere in it.
+pub fn lies_in(path: impl AsRef<Path>, dir: impl AsRef<Path>) -> Result<bool, StorageError> {
+    let failed = |source| StorageError::from_io(Op::Open, path.as_ref(), None, source);
+    let dir = uninterrupted(|| fs::canonicalize(&dir)).map_err(failed)?;
+    let mut there = PathBuf::new();
+    for component in std::path::absolute(path.as_ref()).map_err(failed)?.components() {
+        // What is not there yet will be a directory, and has no links in it.
+        if component == Component::ParentDir {
+            there.pop();
+            continue;
+        }
+        there.push(component);
+        match uninterrupted(|| fs::canonicalize(&there)) {
+            Ok(real) => there = real,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(failed(source)),
+        }
+    }
+    Ok(there.starts_with(&dir))
 }
 
-#[cfg(not(target_os = "linux"))]
-fn without_waiting(options: &OpenOptions) -> OpenOptions {
-    options.clone()
-}
-
-/// Creates `path` and its missing ancestors, each made durable in its parent.
+/// Creates `path` and its missing ancestors.
 fn create_durably(path: &Path) -> Result<(), StorageError> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    if !uninterrupted(|| fs::exists(parent)).unwrap_or(false) {
-        create_durably(parent)?;
-    }
-    match uninterrupted(|| fs::create_dir(path)) {
-        Ok(()) => sync_directory(parent),
-        // Somebody else was faster; what they made is as good.
-        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => sync_directory(parent),
-        Err(source) => Err(StorageError::from_io(Op::Create, path, None, source)),
-    }
+    uninterrupted(|| fs::create_dir_all(path))
+        .map_err(|source| StorageError::from_io(Op::Create, path, None, source))
 }
 
-#[cfg(unix)]
-fn sync_directory(path: &Path) -> Result<(), StorageError> {
+/// Makes the name of `path` durable, and those of all that leads to it. What may not be read was not made by us, and is passed
+/// over.
+fn sync_ancestors(path: &Path) -> Result<(), StorageError> {
     let failed = |source| StorageError::from_io(Op::SyncDir, path, None, source);
-    let dir = uninterrupted(|| fs::File::open(path)).map_err(failed)?;
-    // Made again when it is interrupted, as the sync of a file is, and for the same reasons.
-    uninterrupted(|| dir.sync_all()).map_err(failed)
-}
-
-/// Elsewhere a directory cannot be synced: the crate documentation says what that costs.
-#[cfg(not(unix))]
-fn sync_directory(_path: &Path) -> Result<(), StorageError> {
-    Ok(())
-}
-
-/// The names in a directory. One that is not text is nobody's here, and is shown as well as it can be.
-///
-/// The standard library's reading of a directory ends where it is interrupted; this one goes on there.
-#[cfg(target_os = "linux")]
-fn names(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::new(uninterrupted(|| fs::File::open(dir))?)? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
+    let real = uninterrupted(|| fs::canonicalize(path)).map_err(failed)?;
+    for parent in real.ancestors().skip(1) {
+        let failed = |source| StorageError::from_io(Op::SyncDir, parent, None, source);
+        match Dir::open(parent) {
+            Ok(dir) => dir.sync().map_err(failed)?,
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(source) => return Err(failed(source)),
+        }
     }
-    names.retain(|name| name != "." && name != "..");
-    Ok(names)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn names(dir: &Path) -> io::Result<Vec<String>> {
-    uninterrupted(|| {
-        fs::read_dir(dir)?.map(|it| Ok(it?.file_name().to_string_lossy().into_owned())).collect()
-    })
+    Ok(())
 }
 
 impl Storage for OsStorage {
     fn list(&self) -> Result<Vec<String>, StorageError> {
-        let failed = |source| StorageError::from_io(Op::List, &self.dir, None, source);
-        let mut names = names(&self.dir).map_err(failed)?;
+        let failed = |source| StorageError::from_io(Op::List, &self.path, None, source);
+        let mut names = self.dir.names().map_err(failed)?;
         names.sort_unstable();
         Ok(names)
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
-        self.open_with(name, Op::Open, OpenOptions::new().read(true).write(true))
+        self.open_with(name, Op::Open, Access::ReadWrite)
     }
 
     fn open_read_only(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
-        self.open_with(name, Op::Open, OpenOptions::new().read(true))
+        self.open_with(name, Op::Open, Access::Read)
     }
 
     fn create(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
-        self.process.check(&self.dir)?;
-        self.open_with(name, Op::Create, OpenOptions::new().read(true).write(true).create_new(true))
+        self.process.check(&self.path)?;
+        self.open_with(name, Op::Create, Access::CreateNew)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
-        self.process.check(&self.dir)?;
-        let (from, to) = (self.file_path(from)?, self.file_path(to)?);
-        uninterrupted(|| fs::rename(&from, &to))
-            .map_err(|source| StorageError::from_io(Op::Rename, &from, None, source))
+        self.process.check(&self.path)?;
+        let path = self.file_path(from)?;
+        self.file_path(to)?;
+        self.dir.rename(from, to).map_err(|source| StorageError::from_io(Op::Rename, &path, None, source))
     }
 
     fn remove(&self, name: &str) -> Result<(), StorageError> {
-        self.process.check(&self.dir)?;
+        self.process.check(&self.path)?;
         let path = self.file_path(name)?;
-        uninterrupted(|| fs::remove_file(&path))
-            .map_err(|source| StorageError::from_io(Op::Remove, &path, None, source))
+        self.dir.remove(name).map_err(|source| StorageError::from_io(Op::Remove, &path, None, source))
     }
 
     fn sync_dir(&self) -> Result<(), StorageError> {
-        self.process.check(&self.dir)?;
-        sync_directory(&self.dir)
+        self.process.check(&self.path)?;
+        self.dir.sync().map_err(|source| StorageError::from_io(Op::SyncDir, &self.path, None, source))
     }
 
     fn lock(&self) -> Result<Box<dyn LockGuard>, StorageError> {
-        self.process.check(&self.dir)?;
-        Ok(Box::new(lock::acquire(&self.dir.join(LOCK_FILE))?))
+        self.process.check(&self.path)?;
+        Ok(Box::new(lock::acquire(&self.dir, &self.path.join(LOCK_FILE))?))
     }
 
     fn entropy(&self, bytes: &mut [u8]) -> Result<(), StorageError> {
         getrandom::fill(bytes)
-            .map_err(|source| StorageError::from_io(Op::Entropy, &self.dir, None, io::Error::from(source)))
+            .map_err(|source| StorageError::from_io(Op::Entropy, &self.path, None, io::Error::from(source)))
     }
 
     fn path(&self) -> &Path {
-        &self.dir
+        &self.path
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 mod fork;
 
 use horolog_sim::SimDisk;
-use horolog_storage::{File, OsStorage, Storage, StorageError};
+use horolog_storage::{File, OsStorage, Storage, StorageError, lies_in};
 
 /// Runs a test over a real directory and over a simulated disk.
 fn both(test: impl Fn(Arc<dyn Storage>)) {
@@ -140,20 +140,50 @@ fn a_file_is_not_a_directory() {
 fn a_directory_knows_what_lies_in_it_through_links_and_before_it_is_there() {
     let dir = tempfile::tempdir().expect("a directory");
     let (ours, theirs) = (dir.path().join("ours"), dir.path().join("ours and more"));
-    let storage = OsStorage::open_or_create(&ours).expect("made");
+    OsStorage::open_or_create(&ours).expect("made");
     OsStorage::open_or_create(&theirs).expect("made");
+    let holds = |path: &std::path::Path| lies_in(path, &ours).expect("it can be known");
     for inside in [ours.clone(), ours.join("a/b/c"), theirs.join("../ours/a")] {
-        assert!(storage.holds(&inside).expect("it can be known"), "{}", inside.display());
+        assert!(holds(&inside), "{}", inside.display());
     }
     for outside in [theirs.clone(), theirs.join("a/b"), dir.path().to_owned(), ours.join("../c")] {
-        assert!(!storage.holds(&outside).expect("it can be known"), "{}", outside.display());
+        assert!(!holds(&outside), "{}", outside.display());
     }
     link(&ours, &dir.path().join("link"));
-    assert!(storage.holds(dir.path().join("link/a")).expect("it can be known"));
+    assert!(holds(&dir.path().join("link/a")));
 }
 
 #[cfg(unix)]
 #[expect(clippy::disallowed_methods, reason = "a link as a user makes it")]
 fn link(to: &std::path::Path, name: &std::path::Path) {
     std::os::unix::fs::symlink(to, name).expect("linked");
+}
+
+/// A daemon changes its working directory; an operator moves a directory away and makes a new one. Whoever has the lock of
+/// the old one must not touch the new one.
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "an operator's hands")]
+#[test]
+fn a_directory_stays_the_one_that_was_opened_when_another_takes_its_path() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (path, moved) = (dir.path().join("timers"), dir.path().join("moved"));
+    let old = OsStorage::open_or_create(&path).expect("made");
+    let _lock = old.lock().expect("free");
+    old.create("a").expect("created");
+    std::fs::rename(&path, &moved).expect("moved away");
+    let new = OsStorage::open_or_create(&path).expect("made anew");
+    let _other = new.lock().expect("another directory has another lock");
+    for name in ["a", "b"] {
+        new.create(name).expect("created");
+    }
+    old.create("c").expect("created");
+    old.rename("a", "d").expect("its own");
+    old.sync_dir().expect("synced");
+    assert!(matches!(old.remove("b"), Err(StorageError::NotFound { .. })), "that is the other one's");
+    assert_eq!(new.list().expect("listed"), ["LOCK", "a", "b"]);
+    assert_eq!(old.list().expect("listed"), ["LOCK", "c", "d"]);
+    assert_eq!(
+        OsStorage::open_existing(&moved).and_then(|it| it.list()).expect("listed"),
+        ["LOCK", "c", "d"]
+    );
 }

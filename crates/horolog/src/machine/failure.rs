@@ -42,6 +42,8 @@ pub(super) struct Healing {
     /// A record found no room in the buffer: what is in memory cannot be written any more.
     records_lost: bool,
     running: bool,
+    /// Whoever had a job panicked, and will not report it.
+    job_lost: bool,
     refused: Option<LogError>,
 }
 
@@ -95,11 +97,17 @@ impl Machine {
         if self.healing.records_lost || !matches!(**failure, Failure::Log(_)) {
             return Err(HealRefused::Beyond(Arc::clone(failure)));
         }
-        if self.healing.running || self.log.has_job_out() || self.snapshots.is_stepping() {
+        if self.has_work_out() {
             return Err(HealRefused::InFlight);
         }
         self.healing.running = true;
         Ok(Job::Heal { batches: self.buffers.take_all(), durable: self.durable })
+    }
+
+    /// Whether somebody is at work on the files of the log, and will say so when it is done.
+    pub(crate) fn has_work_out(&self) -> bool {
+        !self.healing.job_lost
+            && (self.healing.running || self.log.has_job_out() || self.snapshots.is_stepping())
     }
 
     /// The end of the attempt that this caller made.
@@ -110,7 +118,7 @@ impl Machine {
     /// A thread panicked; was it the one that healed, then the records went with it.
     pub(super) fn healing_panicked(&mut self) {
         self.healing.records_lost |= self.healing.running;
-        self.healing.running = false;
+        (self.healing.running, self.healing.job_lost) = (false, true);
     }
 
     /// Timers went on while the log was healed: their records are written and synced like any others.
