@@ -95,12 +95,16 @@ impl Services {
 
     /// Files the waker of somebody who awaits an occurrence, in the place it had before.
     pub(crate) fn file_consumer(&self, place: Option<u64>, waker: &Waker) -> u64 {
+        // Cloned, and the one before it dropped, without the lock: a waker is user code.
+        let waker = waker.clone();
         let mut consumers = self.consumers.lock();
         let place = place.unwrap_or_else(|| {
             consumers.places += 1;
             consumers.places
         });
-        consumers.waiting.insert(place, waker.clone());
+        let replaced = consumers.waiting.insert(place, waker);
+        drop(consumers);
+        drop(replaced);
         place
     }
 

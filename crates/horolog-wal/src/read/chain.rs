@@ -153,9 +153,14 @@ fn refuse_unlisted(
     for found in directory.segments.iter().rev().take_while(|found| found.id > newest_listed) {
         let Ok(header) = found.header else { continue };
         let file = found.read_filled(storage)?;
-        if let Ok((_, link)) = first_batch(&mut Scan::of(&file, &header, codec)) {
-            let evidence = link_evidence(found.id, link.prev_last_lsn);
-            return Err(not_as_listed(found.id, 0, evidence, Fault::Unlisted).into());
+        let mut scan = Scan::of(&file, &header, codec);
+        match first_batch(&mut scan) {
+            Ok((_, link)) => {
+                let evidence = link_evidence(found.id, link.prev_last_lsn);
+                return Err(not_as_listed(found.id, 0, evidence, Fault::Unlisted).into());
+            }
+            Err(Stop::Unknown(what)) => return Err(unknown(found.id, scan.offset(), what)),
+            Err(Stop::Fault(_)) => {}
         }
     }
     Ok(())

@@ -249,7 +249,7 @@ impl Snapshots {
     fn begin(&mut self, walk: SnapshotWalk, live_bytes: u64) -> SnapshotStep {
         let begin = walk.begin();
         self.making_live_bytes = live_bytes;
-        (self.stage, self.asked) = (Stage::Walking(walk), false);
+        self.stage = Stage::Walking(walk);
         (self.making_bytes, self.read_bytes) = (0, 0);
         self.log_bytes_before = self.kept.log_bytes;
         SnapshotStep::Begin { begin }
@@ -351,15 +351,22 @@ impl Machine {
         self.snapshot_looks_again_at_ns().is_some_and(|at_ns| at_ns <= now.elapsed_ns)
     }
 
+    fn begin_snapshot(&mut self) -> SnapshotStep {
+        self.snapshots.begin(SnapshotWalk::new(&self.state), self.state.snapshot_bytes())
+    }
+
     pub(super) fn take_snapshot(&mut self, now: &Now) -> Option<Job> {
         if !self.offers_snapshot(now) {
             return None;
         }
         self.snapshots.stepping = true;
         let step = match std::mem::replace(&mut self.snapshots.stage, Stage::Idle) {
-            Stage::Idle | Stage::Again => {
-                self.snapshots.begin(SnapshotWalk::new(&self.state), self.state.snapshot_bytes())
+            Stage::Idle => {
+                self.snapshots.asked = false;
+                self.begin_snapshot()
             }
+            // The second half of an attempt: who asked while the first was under way waits for the next attempt.
+            Stage::Again => self.begin_snapshot(),
             Stage::Walking(walk) => self.next_section(walk),
             Stage::Finishing(end) => {
                 self.snapshots.stage = Stage::Finishing(end);

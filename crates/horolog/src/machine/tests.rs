@@ -974,3 +974,52 @@ fn no_snapshot_and_no_log_goes_while_somebody_reads_the_directory() {
     world.keep();
     assert!(matches!(world.machine.snapshot_end(attempt), Some(Ok(()))));
 }
+
+/// What was asked for while the first half of an attempt was under way is not what its second half answers.
+#[test]
+fn who_asks_for_a_snapshot_in_the_first_half_of_an_attempt_gets_the_attempt_after_it() {
+    let mut world = World::with_snapshot_due(26);
+    world.machine.options.snapshot_log_bytes = u64::MAX;
+    world.machine.ask_for_snapshot();
+    world.keep();
+    let now = world.now();
+    let ids: Vec<_> = world.machine.state().timers().map(|timer| timer.id).collect();
+    for id in ids {
+        world.machine.cancel(id, Durability::Synced, &now).expect("there is room");
+        world.flush();
+    }
+    let first = world.machine.ask_for_snapshot();
+    world.snapshot_steps(2);
+    let second = world.machine.ask_for_snapshot();
+    assert!(second > first);
+    world.keep();
+    assert_eq!(world.machine.stats().snapshots, 4, "one of much, two of nothing, and one more");
+    for attempt in [first, second] {
+        assert!(matches!(world.machine.snapshot_end(attempt), Some(Ok(()))));
+    }
+}
+
+/// Shutting down waits for it before the lock of the directory is given back.
+#[test]
+fn a_job_is_out_until_it_is_reported_or_its_thread_has_panicked() {
+    let mut world = World::new(27);
+    world.flush();
+    let now = world.now();
+    world.after(60_000, Durability::Synced);
+    world.storage.fail_next(Op::Sync, 0, Errno::Io);
+    let write = Heart::take_job(&mut world.machine, Hand::Log, now).expect("there is a record");
+    assert!(world.machine.has_work_out());
+    let outcome = perform(&world.journal, write);
+    Heart::report(&mut world.machine, outcome, now);
+    assert!(!world.machine.has_work_out());
+    world.flush();
+    let heal = world.machine.begin_heal().expect("a sync has failed");
+    assert!(world.machine.has_work_out());
+    let outcome = perform(&world.journal, heal);
+    Heart::report(&mut world.machine, outcome, now);
+    assert!(!world.machine.has_work_out());
+    world.after(60_000, Durability::Synced);
+    let _lost = Heart::take_job(&mut world.machine, Hand::Log, now).expect("there is a record");
+    Heart::panicked(&mut world.machine, "a log job");
+    assert!(!world.machine.has_work_out(), "nobody will report it");
+}
