@@ -24,6 +24,7 @@ use crate::format::internal::LinkReason;
 use crate::format::{BLOCK_LEN, block_offset};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
+use crate::read::segment_name;
 
 impl Writer {
     /// Continues a poisoned log in a fresh segment: everything up to `durable` stays as it is, and `batches` hold every
@@ -56,6 +57,7 @@ impl Writer {
         let (made, meta) = blank.make_announced(self.shared.last_meta(), newest_kept)?;
         let mut healed = self.continued_in(&made, meta, now_ms);
         healed.write_healed(batches)?;
+        healed.remove_behind(self.durable_end.segment);
         let syncer = Syncer { shared: Arc::clone(&healed.shared) };
         *self = healed;
         Ok(syncer)
@@ -121,6 +123,15 @@ impl Writer {
         let holder = before.filter(|it| it.id == end.segment);
         linked.extend(holder.map(|it| Linked { last_lsn: end.last_lsn, ..it }));
         linked
+    }
+
+    /// Removes what came between the segment in which the durable part had ended and this one: spares, the failed segment, and
+    /// those of attempts to heal it. Both pairs of slots have forgotten them, and the next opening finds what cannot be
+    /// removed now.
+    fn remove_behind(&self, durable_end: u64) {
+        for id in durable_end + 1..self.segment.id() {
+            let _ = self.storage.remove(&segment_name(id));
+        }
     }
 
     fn write_healed(&mut self, batches: &mut [&mut BatchBuf]) -> Result<(), LogError> {

@@ -78,18 +78,15 @@ impl SparePlan {
 
 impl BlankSegment {
     /// Makes the file. `poison` is told of an error after which the directory cannot be relied on.
-    pub(super) fn make(&self, poison: impl FnOnce(StorageError) -> LogError) -> Result<Made, LogError> {
+    pub(super) fn make(&self, poison: impl Fn(StorageError) -> LogError) -> Result<Made, LogError> {
         if self.id >= SEGMENT_ID_END {
             return Err(LogError::Misuse(Misuse::NoSegmentIdLeft));
         }
         let header = self.header()?;
-        match self.fill(&header) {
-            Ok(()) => {}
-            Err(error) => {
-                // The first error is the one to tell; a file that stays is found as a leftover.
-                let _ = self.storage.remove(&temporary_name(self.id));
-                return Err(error.into());
-            }
+        if let Err(error) = self.fill(&header, &poison) {
+            // The first error is the one to tell; a file that stays is found as a leftover.
+            let _ = self.storage.remove(&temporary_name(self.id));
+            return Err(error);
         }
         // A name that may or may not be durable cannot be made so by a later sync.
         if !is_planted(Bug::NameNotSynced) {
@@ -124,10 +121,15 @@ impl BlankSegment {
     }
 
     /// The old name is gone for good before the header changes, so that no name ever contradicts its header.
-    fn reuse(&self, retired: &str, temporary: &str) -> Result<Arc<dyn File>, StorageError> {
+    fn reuse(
+        &self,
+        retired: &str,
+        temporary: &str,
+        poison: impl Fn(StorageError) -> LogError,
+    ) -> Result<Arc<dyn File>, LogError> {
         self.storage.rename(retired, temporary)?;
-        self.storage.sync_dir()?;
-        self.storage.open(temporary)
+        self.storage.sync_dir().map_err(poison)?;
+        Ok(self.storage.open(temporary)?)
     }
 
     fn header(&self) -> Result<SegmentHeader, LogError> {
@@ -145,10 +147,14 @@ impl BlankSegment {
 
     /// The name comes last. A crash before it leaves a temporary file; a crash after it, a complete and blank segment.
     /// So a damaged header in a named segment is never a crash's work.
-    fn fill(&self, header: &SegmentHeader) -> Result<(), StorageError> {
+    fn fill(
+        &self,
+        header: &SegmentHeader,
+        poison: impl Fn(StorageError) -> LogError,
+    ) -> Result<(), LogError> {
         let temporary = temporary_name(self.id);
         let file = match self.recycled {
-            Some(retired) => self.reuse(&segment_name(retired), &temporary)?,
+            Some(retired) => self.reuse(&segment_name(retired), &temporary, poison)?,
             None => {
                 let file = self.storage.create(&temporary)?;
                 write_zeros(&*file, block_offset(self.blocks))?;
@@ -159,7 +165,7 @@ impl BlankSegment {
         if !is_planted(Bug::SegmentNotSynced) {
             file.sync()?;
         }
-        self.storage.rename(&temporary, &segment_name(self.id))
+        Ok(self.storage.rename(&temporary, &segment_name(self.id))?)
     }
 }
 

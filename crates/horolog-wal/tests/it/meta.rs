@@ -341,6 +341,30 @@ fn an_old_meta_is_refused_or_leads_to_everything_promised() {
     assert!(updates.len() > 8 && refused > 4 && opened > 0, "{refused} refused, {opened} opened");
 }
 
+/// It is not taken for one that was never used, which the next opening would remove.
+#[test]
+fn a_newer_segment_that_an_old_meta_does_not_list_and_only_a_later_program_can_read_is_unknown() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rig.commit();
+    let old = disk.bytes("META").unwrap();
+    drop(Rig::open(disk.clone(), rig.model, rig.acked, 1).unwrap());
+    disk.put("META", &old);
+    let mut bytes = disk.bytes("seg-0000000000000002.wal").unwrap();
+    bytes[4096 + 56] |= 0x80;
+    let context =
+        [&bytes[16..40], &bytes[48..56], &1_u32.to_le_bytes(), &bytes[4096 + 8..4096 + 64]].concat();
+    let crc = crc32fast::hash(&context).to_le_bytes();
+    bytes[4096 + 4..4096 + 8].copy_from_slice(&crc);
+    disk.put("seg-0000000000000002.wal", &bytes);
+    let refused = read(&*disk).unwrap_err();
+    let LogError::Unknown { file: LogFile::Segment(2), offset: 4096, what: Unknown::BatchFlags(0x80) } =
+        refused
+    else {
+        panic!("{refused}")
+    };
+}
+
 #[test]
 fn a_listed_segment_that_is_missing_is_corruption_proven_by_meta() {
     let disk = mem(1);

@@ -219,3 +219,19 @@ fn a_healed_log_retires_what_was_before_it() {
     check_rest(&view, &rig.model, acked, rig.acked);
     assert_eq!(view.segments.iter().filter(|it| it.role != SegmentRole::Unlisted).count(), 1);
 }
+
+/// Nobody knows whether its old name is gone, and no later sync of the directory tells.
+#[test]
+fn a_retired_file_whose_old_name_may_not_be_gone_poisons() {
+    let disk = mem(1);
+    let mut rig = Rig::new(disk.clone());
+    rotate(&mut rig, 4);
+    let third = read(&*disk).unwrap().segments[2].first_lsn.unwrap();
+    assert_eq!(retire(&mut rig, third.0), 2);
+    let plan = rig.writer.wants_spare().expect("there is none");
+    disk.fail_next(Op::SyncDir, 0, Errno::Io);
+    plan.prepare().unwrap_err();
+    assert!(rig.writer.is_poisoned());
+    let rig = Rig::resume(disk.clone(), rig.model, rig.acked);
+    check_rest(&read(&*disk).unwrap(), &rig.model, third.0, rig.acked);
+}
