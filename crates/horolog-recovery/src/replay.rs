@@ -50,13 +50,21 @@ pub fn recover_watched<'a>(
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Recovered<'a>, RecoveryError> {
     // Only without the lock: a writer uses a file again, or has removed it, that was just read.
-    read_anew(|| recover_once(storage, options, watch), |found| !options.has_lock && has_changed(found))
+    let mut gone = Vec::new();
+    read_anew(
+        || recover_once(storage, options, watch),
+        |found| !options.has_lock && has_changed(found, &mut gone),
+    )
 }
 
-fn has_changed(found: &Result<Recovered<'_>, RecoveryError>) -> bool {
+/// Whether a writer may have changed the directory while it was read. A snapshot that is gone is believed to be when the
+/// next reading misses it as well: META has forgotten it before a writer removes it. `gone_before` are those of the last one.
+fn has_changed(found: &Result<Recovered<'_>, RecoveryError>, gone_before: &mut Vec<u64>) -> bool {
     match found {
         Ok(Recovered { rotten, .. }) | Err(RecoveryError::Incomplete { rotten, .. }) => {
-            rotten.iter().any(is_gone)
+            let gone = rotten.iter().filter(|it| is_gone(it)).map(|it| it.snapshot).collect();
+            let before = std::mem::replace(gone_before, gone);
+            !gone_before.is_empty() && *gone_before != before
         }
         Err(RecoveryError::Log(LogError::ChangedMeanwhile { .. })) => true,
         Err(_) => false,

@@ -92,6 +92,20 @@ fn a_rotten_snapshot_means_a_longer_replay_and_the_same_state() {
     assert_eq!(found.report.snapshot.map(|it| it.id), Some(2));
 }
 
+/// Without the lock a writer may have removed it, so the directory is read once more; a simulation found ten times.
+#[test]
+fn a_snapshot_that_is_gone_is_looked_for_twice_and_no_oftener() {
+    let (disk, life) = with_snapshots(1, &[80; 2], 20);
+    disk.put(&image(2), b"no header");
+    let asked = |has_lock| {
+        let before = disk.counts().bytes_asked;
+        let found = recover(&*disk, &LogOptions { has_lock, ..options() }).expect("sound");
+        assert_eq!((picture(&found.state), found.report.snapshots_rotten), (picture(&life.state), 1));
+        disk.counts().bytes_asked - before
+    };
+    assert_eq!(asked(false), 2 * asked(true));
+}
+
 #[test]
 fn without_any_snapshot_a_whole_log_is_enough_and_one_without_its_beginning_is_refused() {
     let (disk, mut life) = with_snapshots(1, &[5], 5);

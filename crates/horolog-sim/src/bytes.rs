@@ -25,7 +25,6 @@ impl State {
 
     pub(crate) fn read_whole(&mut self, call: &Call<'_>, file: FileId) -> Result<Vec<u8>, StorageError> {
         let len = self.len_of(file);
-        self.counts.largest_read = self.counts.largest_read.max(len);
         let fault = self.pass(call).map_err(|error| match error {
             StorageError::Io { source, path, .. } if source.kind() == io::ErrorKind::OutOfMemory => {
                 StorageError::OutOfMemory { path, bytes: len }
@@ -44,6 +43,7 @@ impl State {
         fault: Option<Fault>,
         buf: &mut [u8],
     ) -> Result<(), StorageError> {
+        self.counts.bytes_asked += buf.len() as u64;
         let Some(inode) = self.files.get(&file) else { return Ok(()) };
         let (offset, wanted, len) = (call.offset.unwrap_or(0), buf.len() as u64, inode.cache.len());
         if offset.checked_add(wanted).is_none_or(|end| end > len) {
@@ -72,7 +72,6 @@ impl State {
         if let Some((true, effect)) = wrong {
             self.effects.note(effect);
         }
-        self.counts.bytes_read += wanted;
         Ok(())
     }
 

@@ -13,12 +13,10 @@ pub struct Counts {
     /// Those that are there to change the cache, the medium, names or the lock, failed ones too. Who only reads has
     /// none.
     pub mutations: u64,
-    /// Bytes that were read.
-    pub bytes_read: u64,
+    /// Bytes that reads asked for, whether they were there or not.
+    pub bytes_asked: u64,
     /// Bytes that reached the page cache.
     pub bytes_written: u64,
-    /// The most that was asked for at once to hold a whole file.
-    pub largest_read: u64,
     /// Files that are open now.
     pub open_handles: u64,
     /// The most files that were open at once.

@@ -3,7 +3,7 @@
 //! It shares no rule with the engine but how a request's time is resolved. Each fact carries the record it came by, so that a
 //! crash takes back exactly what it took from the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use horolog_state::{DueTime, Grid, Lsn, Now, Payload, Phase, State, TickLen, TimerId, TimerView};
 
@@ -76,6 +76,8 @@ type Wrong = (Invariant, String);
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     timers: BTreeMap<TimerId, Expected>,
+    /// All ids that were ever given out, those too that a crash has taken back.
+    given: BTreeSet<TimerId>,
     /// The backlog of the last opening, each with its place in it.
     backlog: BTreeMap<TimerId, usize>,
     /// The place of the last of them that was delivered.
@@ -84,9 +86,11 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn expect(&mut self, id: TimerId, expected: Expected) -> Result<(), Wrong> {
-        match self.timers.insert(id, expected) {
-            None => Ok(()),
-            Some(_) => Err((Invariant::I3, format!("the id {id} was given twice"))),
+        self.timers.insert(id, expected);
+        if self.given.insert(id) {
+            Ok(())
+        } else {
+            Err((Invariant::I3, format!("the id {id} was given twice")))
         }
     }
 
@@ -192,6 +196,11 @@ impl Model {
     /// The wall clock was set back: some of the backlog may be due later now.
     pub(crate) fn clock_set_back(&mut self) {
         self.backlog.clear();
+    }
+
+    /// A disk that lied, or damage, may have taken what says which ids were given out.
+    pub(crate) fn forget_ids(&mut self) {
+        self.given = self.timers.keys().copied().collect();
     }
 
     /// What was not read back never happened. `forgot` says that deliveries which consumers saw may be gone too.

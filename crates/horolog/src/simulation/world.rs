@@ -91,6 +91,8 @@ pub(crate) struct World {
     pub(crate) hash: Print,
     pub(crate) step: usize,
     settled: u32,
+    /// How far the records of this life were said to have come.
+    pub(crate) told: Positions,
     /// Directories that were given up.
     given_up: u64,
     /// Earlier images of this directory.
@@ -128,6 +130,7 @@ impl World {
             hash: Print::EMPTY,
             step: 0,
             settled: 0,
+            told: Positions::default(),
             given_up: 0,
             past: Vec::new(),
             strange: false,
@@ -225,6 +228,9 @@ impl World {
         }
         self.channel.extend(outgoing);
         let positions = self.positions();
+        let told = std::mem::replace(&mut self.told, positions);
+        let falls = positions.written < told.written || positions.durable < told.durable;
+        self.must(!falls, Invariant::I1, || format!("from {told:?} to {positions:?}"))?;
         for number in [positions.written, positions.durable, self.applied().0, positions.failed.into()] {
             self.hash.add(number);
         }
