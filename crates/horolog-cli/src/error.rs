@@ -28,6 +28,8 @@ pub(crate) enum Trouble {
     Recovery { dir: PathBuf, source: RecoveryError },
     #[error("{} is not empty", dir.display())]
     NotEmpty { dir: PathBuf },
+    #[error("{} was read again and is not what was written", dir.display())]
+    NotAsWritten { dir: PathBuf },
     #[error("{} lies in the directory that is to be repaired", dir.display())]
     InTheOld { dir: PathBuf },
     #[error("{} is there already", path.display())]
@@ -101,6 +103,9 @@ impl Trouble {
                 "look at the cause; nothing that was acknowledged is changed by a failed opening"
             }
             Self::NotEmpty { .. } => "name an empty directory or one that does not exist",
+            Self::NotAsWritten { .. } => {
+                "keep the old directory and repair to another disk: this one does not keep what it is given"
+            }
             Self::InTheOld { .. } => "name a directory outside: nothing is ever written to a damaged one",
             Self::LeftOver { .. } => {
                 "wait for the `horolog bench-disk` that is at work there; if it was killed, remove what it left"

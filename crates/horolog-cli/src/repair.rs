@@ -9,7 +9,7 @@ mod report;
 use std::path::Path;
 use std::sync::Arc;
 
-use horolog::{RecoveryError, StorageError};
+use horolog::StorageError;
 use horolog_recovery::{Repaired, recover, salvage};
 use horolog_state::Lsn;
 use horolog_storage::{OsStorage, Storage, lies_in};
@@ -55,5 +55,5 @@ fn read_back(to: &Path, new: &dyn Storage, done: &Repaired) -> Result<(), Troubl
     if again.state.applied() == done.epoch_lsn && again.log.uuid == done.uuid {
         return Ok(());
     }
-    Err(at(to, RecoveryError::NoEpoch))
+    Err(Trouble::NotAsWritten { dir: to.to_owned() })
 }

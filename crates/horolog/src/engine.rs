@@ -461,8 +461,9 @@ impl Engine {
     /// Copies the timers to another directory, which can be opened like this one, while the engine goes on.
     ///
     /// The copy has everything that was applied before the call, and perhaps more. `path` must not exist, or be empty. The copy
-    /// has an identity of its own, and an id that either directory gives out from now on names no timer of the other one. It is
-    /// durable when this returns, and no directory of timers before that.
+    /// has an identity of its own, and gives out other ids: an id that one of the two gives out from now on most likely names no
+    /// timer of the other, and none at all until a slot has had 2^24 more of them. It is durable when this returns, and no
+    /// directory of timers before that.
     ///
     /// The directory is read a second time, into memory of its own, as a repair reads it: the log more than once, and
     /// each snapshot that is there, a file as a whole. Meanwhile no snapshot takes the place of another one, and no log

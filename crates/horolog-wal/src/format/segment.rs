@@ -8,10 +8,9 @@
 //! 40  epoch u64            the opening of the log that created it
 //! 48  salt u64             fresh for every file
 //! 56  block_size u32 = 4096, capacity_blocks u32
-//! 64  checksum_kind u8 = 1, recycled u8, reserved to 80, zero
-//! 80  compat u64, ro_compat u64, incompat u64
-//! 104 created_unix_ns u64  zero: the log has no clock
-//! 112 zero
+//! 64  checksum_kind u8 = 1, recycled u8, reserved to 96, zero
+//! 96  incompat u64         zero; an unknown bit is refused as such
+//! 104 zero
 //! 4088 crc u32 over 0..4088, then its complement
 //! ```
 //!
