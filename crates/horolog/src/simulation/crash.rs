@@ -243,6 +243,11 @@ impl World {
         self.channel.clear();
         self.held.clear();
         self.told = Positions::default();
+        self.check_left()
+    }
+
+    /// A process is gone, or an opening that was refused.
+    fn check_left(&mut self) -> Checked {
         let open = self.disk.counts().open_handles;
         self.must(open == 0, Invariant::I13, || format!("{open} files were left open"))?;
         self.check_disk(&self.disk.clone())

@@ -87,6 +87,7 @@ impl World {
             self.must(well, Invariant::I15, || {
                 format!("an old error of the disk came as another: {told:?}")
             })?;
+            self.check_left()?;
             self.disk = Arc::new(self.disk.process_kill());
             if goes_on {
                 break;
@@ -106,6 +107,7 @@ impl World {
         let exact = opened.is_ok().then_some(known).filter(|_| !promise.may_refuse);
         let told = opened.map(|(_, state)| state.applied());
         self.must(well, Invariant::I10, || format!("an opening on a disk that may be full: {told:?}"))?;
+        self.check_left()?;
         self.disk = Arc::new(self.disk.process_kill());
         self.disk.set_capacity_bytes(None);
         let disk = Arc::clone(&self.disk);
@@ -138,6 +140,7 @@ impl World {
             })?;
             drop(opened);
             let exact = shown.then_some(known).filter(|_| !promise.may_refuse);
+            self.check_left()?;
             self.disk = Arc::new(self.disk.process_kill());
             let disk = Arc::clone(&self.disk);
             let Some(found) = self.judge(&disk, Promise { exact, ..promise })? else {
