@@ -1,6 +1,7 @@
 //! Every order in which threads can meet here, tried by loom:
 //!
-//! `RUSTFLAGS='--cfg loom' cargo test --release --target-dir target/loom -p horolog-wheel models`
+//! `LOOM_MAX_PREEMPTIONS=2 RUSTFLAGS='--cfg loom' cargo test --release --target-dir target/loom -p horolog-wheel models`;
+//! without the limit it takes longer than anybody waits.
 
 use alloc::sync::Arc;
 
